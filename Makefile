@@ -1,0 +1,67 @@
+# Everything a contributor runs. Needs make and Python 3.11 or newer; each target makes .venv first when it is missing
+# or when the lock has changed. Another interpreter: make test PYTHON=python3.13
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PACKAGES := contract broker producer worker tests
+# The tool that writes the lock files; no other target needs it.
+UV_VERSION := 0.13.9
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help venv node demo test check format lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+venv: $(STAMP) ## make .venv with the locked tools and Postroom itself
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@command -v "$(PYTHON)" >/dev/null || { echo "Postroom needs Python 3.11 or newer, and there is no '$(PYTHON)' here. Name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Postroom needs Python 3.11 or newer; '$(PYTHON)' is $$("$(PYTHON)" --version 2>&1). Name another: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "'$(PYTHON)' lacks the venv module. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@echo "Installing the locked packages into $(VENV) (a minute the first time)"
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# The tests that read our mail with a second parser are skipped without it.
+node: tests/node/node_modules/.installed ## fetch the Node packages that some tests use (needs npm)
+
+tests/node/node_modules/.installed: tests/node/package-lock.json
+	cd tests/node && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+demo: $(STAMP) ## send example messages through a real broker, worker and SMTP server
+	@$(BIN)/postroom demo
+
+test: $(STAMP) ## run the whole test suite (narrow it: make test PYTEST_ARGS="tests/contract -x")
+	@$(BIN)/pytest $(PYTEST_ARGS)
+
+check: $(STAMP) ## format, lint, types, import rules, layout
+	$(BIN)/ruff format --check $(PACKAGES)
+	$(BIN)/ruff check $(PACKAGES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest --quiet tests/test_layout.py
+
+format: $(STAMP) ## rewrite the code in the house format
+	$(BIN)/ruff format $(PACKAGES)
+	$(BIN)/ruff check --fix $(PACKAGES)
+
+# Versions already locked stay unless UPGRADE=1. The worker's lock follows the developers', so both test the same thing.
+lock: $(STAMP) ## write requirements/*.txt anew from pyproject.toml (UPGRADE=1: with the newest versions)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(BIN)/uv pip compile --quiet $(LOCK_FLAGS) $(if $(UPGRADE),--upgrade) --extra dev --output-file requirements/dev.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet $(LOCK_FLAGS) $(if $(UPGRADE),--upgrade) --extra worker --constraints requirements/dev.txt --output-file requirements/worker.txt pyproject.toml
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' | $(BIN)/uv pip compile --quiet $(LOCK_FLAGS) --constraints requirements/dev.txt --output-file requirements/build.txt -
+	@echo "Look through the difference, then: make venv"
+
+LOCK_FLAGS := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+
+clean: ## remove .venv and what the tools leave behind
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis tests/node/node_modules
+	find $(PACKAGES) -name __pycache__ -type d -prune -exec rm -rf {} +
