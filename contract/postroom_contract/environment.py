@@ -1,0 +1,92 @@
+"""Settings read from the environment, the same way on both sides.
+
+Owns the reading of `POSTROOM_*` variables and of their `..._FILE` twins (for container secrets), and the collecting of
+every mistake before one error is raised. Which settings exist is each side's own business (`settings` modules).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from postroom_contract.error_codes import ErrorCode
+from postroom_contract.errors import SettingsException
+from postroom_contract.sealing import Keyring
+
+T = TypeVar("T")
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+class Environment:
+    """Reads variables and remembers every mistake, so that a wrong start lists them all at once."""
+
+    def __init__(self, variables: Mapping[str, str] | None = None) -> None:
+        self._variables = os.environ if variables is None else variables
+        self.mistakes: list[str] = []
+
+    def text(self, name: str, default: str = "") -> str:
+        """The variable, or the content of the file that `<name>_FILE` names, or the default."""
+        value = self._variables.get(name, "")
+        path = self._variables.get(f"{name}_FILE", "")
+        if value and path:
+            self.mistakes.append(f"{name} and {name}_FILE are both set; keep one")
+        if path and not value:
+            try:
+                value = Path(path).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as unreadable:
+                self.mistakes.append(f"{name}_FILE cannot be read ({type(unreadable).__name__})")
+        return value or default
+
+    def number(self, name: str, default: float, *, least: float, most: float) -> float:
+        """A number within its range."""
+        text = self.text(name)
+        try:
+            value = float(text) if text else default
+        except ValueError:
+            self.mistakes.append(f"{name} is not a number")
+            return default
+        if not least <= value <= most:
+            self.mistakes.append(f"{name} is not between {least:g} and {most:g}")
+        return value
+
+    def keyring(self, name: str) -> Keyring | None:
+        """A key ring; a missing or malformed one is a mistake."""
+        text = self.text(name)
+        if not text:
+            self.mistakes.append(f"{name} (or {name}_FILE) is not set; `postroom keygen` prints a key for it")
+            return None
+        return self.checked(lambda: Keyring.parse(text), name)
+
+    def checked(self, read: Callable[[], T], name: str) -> T | None:
+        """What `read` returns; its settings error becomes one of the mistakes."""
+        try:
+            return read()
+        except SettingsException as wrong:
+            self.mistakes.append(f"{name}: {wrong.facts.get('detail')}")
+            return None
+
+    def refuse_mistakes(self) -> None:
+        """Raise one error that lists every mistake found so far.
+
+        Raises:
+            SettingsException: there was at least one.
+        """
+        if self.mistakes:
+            raise SettingsException(ErrorCode.BAD_SETTINGS, {"detail": "\n- ".join(("", *self.mistakes)).strip("\n")})
+
+
+def read_keyring(name: str, variables: Mapping[str, str] | None = None) -> Keyring:
+    """The ring that a variable (or its `_FILE` twin) holds.
+
+    Raises:
+        SettingsException: it is not set, or not a key ring.
+    """
+    environment = Environment(variables)
+    ring = environment.keyring(name)
+    environment.refuse_mistakes()
+    if ring is None:  # pragma: no cover -- a missing ring is a mistake and was refused above
+        raise SettingsException
+    return ring

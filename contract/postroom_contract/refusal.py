@@ -1,0 +1,124 @@
+"""How bad input is refused: the base of all models, and the one conversion from pydantic's errors to the block's.
+
+Owns the rule which mistake decides the raised type (the first in field order) and that all mistakes are listed. The
+models themselves say what is wrong with their own fields, through `refuse`. Input values never appear in any error.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.alias_generators import to_pascal
+from pydantic_core import PydanticCustomError
+
+from postroom_contract.error_codes import ErrorCode
+from postroom_contract.errors import Facts, PostroomError, make_error
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# The name under which `refuse` travels through pydantic, which would lose the type of a plain ValueError.
+_REFUSED = "postroom_refused"
+# Opens the name of a union's member, which pydantic puts into a mistake's place and no reader knows.
+TAG = "#"
+# pydantic's words for "no such number", and for "no such field".
+_OUT_OF_RANGE = {"greater_than_equal", "less_than_equal"}
+_UNKNOWN_PROPERTY = {"extra_forbidden", "unexpected_keyword_argument"}
+
+
+def refuse(code: ErrorCode, reason: str | None = None, **facts: object) -> PydanticCustomError:
+    """The error that a validator raises: it reaches the caller as the block's exception for `code`."""
+    known = {"reason": reason, **facts} if reason else facts
+    return PydanticCustomError(_REFUSED, "refused", {"code": int(code), "facts": known})
+
+
+class ContractModel(BaseModel):
+    """A frozen model that takes snake_case and the block's PascalCase, and raises the block's exceptions."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_pascal,
+        validate_by_alias=True,
+        validate_by_name=True,
+        # A password typed into the wrong field must not come back in an error text.
+        hide_input_in_errors=True,
+        arbitrary_types_allowed=True,
+    )
+
+    def __init__(self, /, **data: Any) -> None:
+        try:
+            super().__init__(**data)
+        except ValidationError as invalid:
+            raise refusal(invalid) from None
+
+    # pydantic then builds nested models without this constructor, so that one error lists the mistakes of all levels.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    def __str__(self) -> str:
+        """Show what the repr shows: every model keeps personal data out of it."""
+        return repr(self)
+
+    @classmethod
+    def accept(cls, data: object) -> Self:
+        """Build the model from JSON-like data or take one that is built already.
+
+        Raises:
+            PostroomError: the block's exception for the first mistake, listing all of them.
+        """
+        try:
+            return cls.model_validate(data)
+        except ValidationError as invalid:
+            raise refusal(invalid) from None
+
+    @classmethod
+    def accept_json(cls, text: str | bytes) -> Self:
+        """Build the model from JSON text."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as invalid:
+            raise refusal(invalid) from None
+
+
+def refusal(invalid: ValidationError) -> PostroomError:
+    """The block's exception for the first mistake, with every mistake in its facts."""
+    mistakes = [_mistake(error) for error in invalid.errors(include_url=False)]
+    first = make_error(mistakes[0]["code"], mistakes[0]["facts"])
+    listed = [_as_json(mistake) for mistake in mistakes]
+    return type(first)(first.error_code, {**first.facts, "mistakes": listed})
+
+
+def _mistake(error: Mapping[str, Any]) -> dict[str, Any]:
+    context = error.get("ctx", {})
+    where = _property(error["loc"])
+    if error["type"] == _REFUSED:
+        return {"code": context["code"], "facts": {"property": where, **context["facts"]}}
+    if error["type"] == "missing" or error.get("input") is None:
+        return {"code": ErrorCode.NULL_PROPERTY, "facts": {"property": where}}
+    if error["type"] in _OUT_OF_RANGE:
+        return {"code": ErrorCode.OUT_OF_RANGE, "facts": {"property": where}}
+    reason = "unknown_property" if error["type"] in _UNKNOWN_PROPERTY else "wrong_type"
+    detail = {"detail": "It is not valid JSON."} if error["type"] == "json_invalid" else {}
+    return {"code": ErrorCode.INVALID_ARGUMENT, "facts": {"property": where, "reason": reason, **detail}}
+
+
+def _property(location: tuple[int | str, ...]) -> str:
+    """A mistake's place as the block writes it: `To[0].Address`."""
+    written = ""
+    for step in location:
+        if isinstance(step, int):
+            written += f"[{step}]"
+        elif not step.startswith(TAG):
+            name = step if step[:1].isupper() else to_pascal(step).rstrip("_")
+            written += f".{name}" if written else name
+        if step == "Headers":
+            # What follows is the header's own name, which a caller may have filled with anything.
+            break
+    return written or "Input"
+
+
+def _as_json(mistake: Mapping[str, Any]) -> Facts:
+    error = make_error(mistake["code"], dict(mistake["facts"]))
+    shown = {"type", "error_code", "reason", "message"}
+    return {"property": mistake["facts"]["property"], **{k: v for k, v in error.as_dict().items() if k in shown}}

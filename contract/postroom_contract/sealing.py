@@ -1,0 +1,118 @@
+"""Key rings, and the one place where Postroom encrypts and decrypts.
+
+Owns the sealed text's form, `v1.<key id>.<base64url(nonce, ciphertext, tag)>`: AES-256-GCM with a random 96-bit nonce
+and associated data that binds the text to its place. Who may hold which ring is the settings' business. The promise:
+a text sealed by any released version opens for as long as its key is in the ring.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+import secrets
+from typing import TYPE_CHECKING
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from postroom_contract.error_codes import ErrorCode
+from postroom_contract.errors import SealException, SettingsException
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+VERSION = "v1"
+# AES-256: the key length that every Python with `cryptography` offers and no audit questions.
+KEY_BYTES = 32
+# The nonce length GCM is defined for (NIST SP 800-38D section 5.2.1.1).
+NONCE_BYTES = 12
+KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
+SEALED_TEXT = re.compile(r"v1\.([A-Za-z0-9_-]{1,32})\.([A-Za-z0-9_-]{38,})")
+
+
+class Keyring:
+    """Named keys: the first seals, all of them open."""
+
+    def __init__(self, keys: Mapping[str, bytes]) -> None:
+        """Take the keys in order of rank.
+
+        Args:
+            keys: key id to 32 key bytes; the first is used to seal.
+
+        Raises:
+            SettingsException: no key, a malformed key id, or a key of another length.
+        """
+        wrong = [f"key id {kid!r} is not 1 to 32 of A-Z a-z 0-9 _ -" for kid in keys if not KEY_ID.fullmatch(kid)]
+        wrong += [f"key {kid!r} is not {KEY_BYTES} bytes" for kid, key in keys.items() if len(key) != KEY_BYTES]
+        if not keys:
+            wrong = ["a key ring needs at least one key; `postroom keygen` makes one"]
+        if wrong:
+            raise SettingsException(ErrorCode.BAD_SETTINGS, {"detail": "; ".join(wrong)})
+        self._ciphers = {kid: AESGCM(key) for kid, key in keys.items()}
+        self.first_id = next(iter(keys))
+
+    @classmethod
+    def parse(cls, text: str) -> Keyring:
+        """Read a ring from its written form: `kid:base64` entries between commas or white space."""
+        keys: dict[str, bytes] = {}
+        for entry in re.split(r"[,\s]+", text.strip()):
+            kid, _, encoded = entry.partition(":")
+            try:
+                keys[kid] = base64.b64decode(
+                    encoded, altchars=b"-_" if set(encoded) & set("-_") else None, validate=True
+                )
+            except binascii.Error:
+                # The entry itself is never echoed: it is, or nearly is, a key.
+                wrong = f"key {len(keys) + 1} of the ring is not of the form kid:base64; `postroom keygen` prints one"
+                raise SettingsException(ErrorCode.BAD_SETTINGS, {"detail": wrong}) from None
+        return cls(keys)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The key ids, first the one that seals."""
+        return tuple(self._ciphers)
+
+    def seal(self, plain: bytes, bound_to: Mapping[str, object]) -> str:
+        """Encrypt under the first key, bound to a place: only the same `bound_to` opens it again."""
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        sealed = nonce + self._ciphers[self.first_id].encrypt(nonce, plain, _associated(self.first_id, bound_to))
+        return f"{VERSION}.{self.first_id}.{base64.urlsafe_b64encode(sealed).rstrip(b'=').decode()}"
+
+    def open(self, sealed: str, bound_to: Mapping[str, object]) -> bytes:
+        """Decrypt what `seal` made.
+
+        Raises:
+            SealException: with the reason `not_sealed_text`, `unknown_key` or `tampered`.
+        """
+        form = SEALED_TEXT.fullmatch(sealed)
+        if form is None:
+            raise SealException(ErrorCode.SEAL_BROKEN, {"reason": "not_sealed_text"})
+        kid, encoded = form.groups()
+        cipher = self._ciphers.get(kid)
+        if cipher is None:
+            raise SealException(ErrorCode.SEAL_BROKEN, {"reason": "unknown_key"})
+        try:
+            raw = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
+            return cipher.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], _associated(kid, bound_to))
+        except (InvalidTag, binascii.Error):
+            raise SealException(ErrorCode.SEAL_BROKEN, {"reason": "tampered"}) from None
+
+    def __repr__(self) -> str:
+        """Show key ids, never keys."""
+        return f"Keyring({', '.join(self.ids)})"
+
+
+def generate_key(kid: str | None = None) -> str:
+    """A new key in its written form, `kid:base64`, ready for a ring."""
+    name = kid or f"k{secrets.token_hex(4)}"
+    if not KEY_ID.fullmatch(name):
+        raise SettingsException(ErrorCode.BAD_SETTINGS, {"detail": "a key id is 1 to 32 of A-Z a-z 0-9 _ -"})
+    return f"{name}:{base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()}"
+
+
+def _associated(kid: str, bound_to: Mapping[str, object]) -> bytes:
+    # Canonical JSON: both sides must arrive at the same bytes whatever order they were given in.
+    place = {"v": VERSION, "kid": kid, **bound_to}
+    return json.dumps(place, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
