@@ -1,0 +1,79 @@
+"""Connections to Redis, and the translation of its errors.
+
+Owns the client's timeouts and the one place where redis-py's exceptions become `BrokerUnavailable`. What is written to
+Redis and under which names is decided by the publisher and the results.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from postroom_contract.error_codes import ErrorCode
+from postroom_contract.errors import BrokerUnavailable, SettingsException
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Together below 6 s, which is how long a web request may be made to wait for the news that Redis is away.
+CONNECT_TIMEOUT_S = 2.0
+COMMAND_TIMEOUT_S = 3.0
+
+
+def connect(url: str) -> redis.Redis:
+    """A client for a Redis URL; it opens connections when they are needed, and new ones after a fork.
+
+    Raises:
+        SettingsException: the URL is none.
+    """
+    try:
+        return redis.Redis.from_url(
+            url,
+            socket_connect_timeout=CONNECT_TIMEOUT_S,
+            socket_timeout=COMMAND_TIMEOUT_S,
+            socket_keepalive=True,
+            # A command may have been carried out although its answer was lost: repeating one is never redis-py's choice.
+            retry=Retry(NoBackoff(), 0),
+        )
+    except ValueError as wrong:
+        raise SettingsException(ErrorCode.BAD_SETTINGS, {"detail": f"not a Redis URL: {wrong}"}) from None
+
+
+@contextmanager
+def translated(client: redis.Redis, *, maybe_enqueued: bool = False, receipt_id: str | None = None) -> Iterator[None]:
+    """Turn redis-py's errors into `BrokerUnavailable`.
+
+    Args:
+        client: whose address the error names (without its password).
+        maybe_enqueued: what a connection lost now would mean for the message.
+        receipt_id: the delivery concerned.
+    """
+    facts: dict[str, object] = {"url": _address(client), "receipt_id": receipt_id, "retryable": True}
+    try:
+        yield
+    except (redis.exceptions.AuthenticationError, redis.exceptions.ResponseError) as refused:
+        # Redis answered, so the command was not carried out: no memory left, read-only replica, no permission.
+        answer = {"detail": f"It refused the command: {refused}"}
+        raise BrokerUnavailable(ErrorCode.BROKER_UNAVAILABLE, {**facts, **answer, "maybe_enqueued": False}) from refused
+    except (redis.exceptions.RedisError, OSError) as away:
+        lost = {"detail": f"({type(away).__name__})", "maybe_enqueued": maybe_enqueued}
+        raise BrokerUnavailable(ErrorCode.BROKER_UNAVAILABLE, {**facts, **lost}) from away
+
+
+def without_password(url: str) -> str:
+    """A Redis URL fit for a log."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=host, query="").geturl()
+
+
+def _address(client: redis.Redis) -> str:
+    options = client.connection_pool.connection_kwargs
+    if "path" in options:
+        return f"unix://{options['path']}"
+    return f"redis://{options.get('host', 'localhost')}:{options.get('port', 6379)}/{options.get('db') or 0}"

@@ -1,0 +1,70 @@
+"""Reading back what Celery stored about a delivery, and waiting for it.
+
+Owns the names and the form of Celery's result records and the waiting for a final one by subscription. It hands out
+records as they are; what is sealed in them is opened, and what they mean is told, by the contract's outcomes.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from postroom_broker.connection import translated
+from postroom_contract.names import RESULT_KEY
+
+if TYPE_CHECKING:
+    import redis
+
+# Celery's states after which a record does not change any more.
+FINAL = frozenset({"SUCCESS", "FAILURE", "REVOKED"})
+# How long one wait for news lasts before the record itself is looked at again: a message on a Redis channel can be
+# missed when the connection breaks, the record cannot.
+LISTEN_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class StoredResult:
+    """Celery's record of one task: its status word and what it returned or raised."""
+
+    status: str
+    value: Any
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the record will not change any more."""
+        return self.status in FINAL
+
+
+class Results:
+    """The result records of one Redis."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+
+    def read(self, delivery_id: str) -> StoredResult | None:
+        """The record of a delivery, or None where there is no trace of it."""
+        with translated(self._client):
+            stored = self._client.get(RESULT_KEY.format(id=delivery_id))
+        if stored is None:
+            return None
+        record = json.loads(str(stored, "utf-8") if isinstance(stored, bytes) else str(stored))
+        return StoredResult(record["status"], record["result"])
+
+    def wait(self, delivery_id: str, timeout_s: float | None) -> StoredResult | None:
+        """The final record of a delivery, or whatever is there when the time is over."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        result = self.read(delivery_id)
+        if (result and result.is_final) or timeout_s == 0:
+            return result
+        with self._client.pubsub(ignore_subscribe_messages=True) as news:  # type: ignore[no-untyped-call]
+            with translated(self._client):
+                news.subscribe(RESULT_KEY.format(id=delivery_id))
+            while True:
+                result = self.read(delivery_id)
+                left_s = LISTEN_S if deadline is None else deadline - time.monotonic()
+                if (result and result.is_final) or left_s <= 0:
+                    return result
+                with translated(self._client):
+                    news.get_message(timeout=min(left_s, LISTEN_S))
