@@ -1,0 +1,49 @@
+"""Fixtures that every test may ask for: a real Redis-compatible server, and a clean database on it.
+
+Whoever uses `redis_url` is checked afterwards for keys that would stay for ever. Fixtures of one side only belong into
+that side's own conftest.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.leaked_keys import find_leaked_keys
+from tests.support.valkey import ValkeyServer, connect, find_server
+
+
+def require(what: str, *, is_there: bool) -> None:
+    """Skip the test when an optional part of this machine is missing; fail it where CI is set, where all must run."""
+    if is_there:
+        return
+    if os.environ.get("CI"):
+        pytest.fail(f"{what} is missing, and CI is set: .ci/run should have installed it", pytrace=False)
+    pytest.skip(f"{what} is missing on this machine")
+
+
+@pytest.fixture(scope="session")
+def valkey_program() -> Path:
+    """The server program, for a test that starts one of its own (`ValkeyServer(valkey_program, tmp_path)`)."""
+    program = find_server()
+    require("a Valkey or Redis server", is_there=program is not None)
+    assert program is not None
+    return program
+
+
+@pytest.fixture(scope="session")
+def valkey(valkey_program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    """One server for the whole run; use `redis_url` unless the test is about the server itself."""
+    with ValkeyServer(valkey_program, tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(valkey: ValkeyServer) -> Iterator[str]:
+    """The URL of an empty database. Afterwards, with all that used it stopped, no key may stay for ever."""
+    with connect(valkey.url) as client:
+        client.flushall()
+    yield valkey.url
+    leaked = find_leaked_keys(valkey.url)
+    assert not leaked, f"keys without expiry, not named in tests/support/leaked_keys.py: {leaked}"
