@@ -1,0 +1,115 @@
+"""Tasks whose work is a coroutine: how `run` reports what became of it, and what their messages show."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from celery import Celery
+from celery.app.task import Context
+from celery.exceptions import ImproperlyConfigured
+from kombu.message import Message
+
+from postroom_worker.async_task import AsyncTask, RetryLater, SafeRequest, ending_as
+from tests.support.valkey import connect
+
+QUEUE = "postroom.async-task-test"
+
+
+class Work(AsyncTask):
+    """A task that nothing here ever awaits."""
+
+    name = "test.work"
+
+
+@pytest.fixture
+def task() -> AsyncTask:
+    """The task, in an app without a broker."""
+    app = Celery("async-task", broker="memory://", set_as_current=False)
+    app.register_task(Work())
+    found = app.tasks[Work.name]
+    assert isinstance(found, AsyncTask)
+    return found
+
+
+def ended(value: object = None, error: Exception | None = None) -> asyncio.Future[Any]:
+    """Return a coroutine's end, without the coroutine."""
+    loop = asyncio.new_event_loop()
+    future: asyncio.Future[Any] = loop.create_future()
+    if error is None:
+        future.set_result(value)
+    else:
+        future.set_exception(error)
+    loop.close()
+    return future
+
+
+def test_run_returns_what_the_coroutine_returned(task: AsyncTask) -> None:
+    """A value passes through."""
+    with ending_as(ended("value")):
+        assert task.run() == "value"
+
+
+def test_run_raises_what_the_coroutine_raised(task: AsyncTask) -> None:
+    """An error passes through as it is."""
+    error = ValueError("as it is")
+
+    with ending_as(ended(error=error)), pytest.raises(ValueError, match="as it is") as raised:
+        task.run()
+    assert raised.value is error
+
+
+def test_run_turns_retry_later_into_a_retry(task: AsyncTask) -> None:
+    """Outside a worker Celery cannot publish a retry, and raises its error instead: the seam is its own `retry`."""
+    with ending_as(ended(RetryLater(30.0, ValueError("try again")))), pytest.raises(ValueError, match="try again"):
+        task.run()
+
+
+def test_task_says_which_pool_it_needs(task: AsyncTask) -> None:
+    """Run by another pool, a task fails with the setting that is missing."""
+    with ending_as(ended()):
+        pass
+
+    with pytest.raises(ImproperlyConfigured, match=r"postroom_worker\.pool:TaskPool"):
+        task.run()
+
+
+def test_message_shows_nothing_of_its_arguments(redis_url: str) -> None:
+    """Whatever the caller passes, the headers of a published task have neither arguments nor their form."""
+    app = Celery("async-task", broker=redis_url, set_as_current=False)
+    app.conf.update(task_default_queue=QUEUE, task_ignore_result=True)
+    task = app.register_task(Work())
+    task.apply_async(("secret",), {"key": "hidden"}, argsrepr="secret")
+    app.close()
+
+    with connect(redis_url) as client:
+        headers = json.loads(client.rpop(QUEUE) or b"{}")["headers"]
+    assert (headers["argsrepr"], headers["kwargsrepr"]) == ("<sealed>", "<sealed>")
+    assert "secret" not in json.dumps(headers)
+
+
+@pytest.fixture
+def request_of_somebody_else(task: AsyncTask) -> SafeRequest:
+    """A request whose publisher has put the arguments into the headers, as Celery does."""
+    headers = {"id": "1", "task": Work.name, "argsrepr": "('secret',)", "kwargsrepr": "{'key': 'hidden'}"}
+    body = json.dumps([["secret"], {"key": "hidden"}, {}])
+    message = Message(body, headers=headers, content_type="application/json", content_encoding="utf-8")
+    return SafeRequest(message, app=task.app, task=task)
+
+
+@pytest.mark.parametrize("safe", [True, False])
+def test_request_shows_nothing_of_its_arguments(request_of_somebody_else: SafeRequest, *, safe: bool) -> None:
+    """Neither `inspect` nor logs nor the tracer learn more than that there are arguments."""
+    request = request_of_somebody_else
+
+    shown = [request.info(safe=safe), repr(request), request.argsrepr, request.kwargsrepr]
+    assert "secret" not in str(shown)
+    assert "hidden" not in str(shown)
+    assert (request.info(safe=safe)["args"], request.info(safe=safe)["kwargs"]) == ("<sealed>", "<sealed>")
+    assert Context(request.request_dict).get("argsrepr") == "<sealed>"
+
+
+def test_task_still_gets_its_arguments(request_of_somebody_else: SafeRequest) -> None:
+    """Hiding them changes nothing for the task itself."""
+    assert request_of_somebody_else.args == ["secret"]
+    assert request_of_somebody_else.kwargs == {"key": "hidden"}
