@@ -1,0 +1,24 @@
+"""What sends: the Celery worker, the composer, the SMTP sessions and the verdicts on what servers reply.
+
+It is installed by `postroom[worker]`. Nothing here is imported by an application; the producer starts it as a process of
+its own. `celery -A postroom_worker worker` (or `flower`, `beat`) finds the app under the name `celery`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from postroom_worker.app import PostroomCelery
+
+    celery: PostroomCelery
+
+
+def __getattr__(name: str) -> Any:
+    """Make the app when Celery's command line asks for it; importing a part of the worker needs no environment."""
+    if name == "celery":
+        from postroom_worker.app import app_from_env  # noqa: PLC0415
+
+        globals()[name] = app_from_env()
+        return globals()[name]
+    raise AttributeError(f"module 'postroom_worker' has no attribute {name!r}")

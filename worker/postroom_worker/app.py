@@ -1,0 +1,169 @@
+"""The Celery application of the worker: its settings, its queues, its one task.
+
+Owns every Celery setting with its reason, and the life of what a worker process shares (session cache, keys). Beat and
+Flower load it too, without keys: those are read when a worker starts. It never becomes the host program's current app.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from typing import Any
+
+from celery import Celery, bootsteps
+from kombu import Queue
+
+import postroom_broker.celery_results  # noqa: F401 -- lets Celery store our outcomes
+from postroom_contract.environment import Environment
+from postroom_contract.errors import SettingsException
+from postroom_contract.names import DEFAULT_BROKER_URL, QUEUE_NORMAL, QUEUES
+from postroom_worker.delivery import Office
+from postroom_worker.pool import loop_stopping
+from postroom_worker.settings import WorkerSettings
+from postroom_worker.smtp import Limits, SessionCache, Timeouts
+from postroom_worker.tasks import DeliverTask
+
+# Well above the longest send and the longest pause between two tries (an hour, plus a quarter of spread): kombu's stock
+# transport sends whatever is older than this a second time.
+VISIBILITY_TIMEOUT_S = 2 * 3600
+# A day to fetch the outcome, as the README promises.
+RESULT_EXPIRY_S = 24 * 3600
+# After the drain, how long a send whose last byte has left may wait for its reply, and how long the pool then waits for
+# its outcome: the pool waits longer, so that a silent server leaves an unknown outcome and not a message queued anew.
+INTERRUPTED_S = 7.0
+CANCEL_S = 8.0
+# What sysexits.h calls a configuration error.
+EXIT_BAD_SETTINGS = 78
+
+
+class PostroomCelery(Celery):
+    """A Celery app that uses the two servers it was given, whatever a host's own `CELERY_*` variables say."""
+
+    def __init__(self, broker_url: str, result_url: str) -> None:
+        super().__init__("postroom", broker=broker_url, backend=result_url, set_as_current=False)
+        self._broker_url = broker_url
+        # Celery looks here first, and only then at CELERY_RESULT_BACKEND.
+        self.backend_cls = result_url
+
+    def _connection(self, url: str, **options: Any) -> Any:  # noqa: ARG002 -- Celery's own signature
+        return super()._connection(self._broker_url, **options)  # type: ignore[misc]
+
+
+def make_app(broker_url: str, result_url: str) -> PostroomCelery:
+    """The app for a broker and a result server."""
+    app = PostroomCelery(broker_url, result_url)
+    app.conf.update(
+        task_queues=[Queue(name, routing_key=name) for name in QUEUES],
+        task_default_queue=QUEUE_NORMAL,
+        # JSON only: a pickle in the queue would run whatever its author likes.
+        task_serializer="json",
+        result_serializer="json",
+        accept_content=["json"],
+        result_accept_content=["json"],
+        # Acknowledged when the outcome is stored, so that a crash leaves the message in Redis.
+        task_acks_late=True,
+        task_acks_on_failure_or_timeout=True,
+        worker_pool="postroom_worker.pool:TaskPool",
+        # One message per slot: what waits should wait in Redis, where another worker can take it.
+        worker_prefetch_multiplier=1,
+        # A blip of the broker must not break off a mail in the middle and send it again.
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_send_task_events=False,
+        worker_disable_rate_limits=True,
+        broker_connection_retry_on_startup=True,
+        # Wait for Redis however long it is away.
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            "visibility_timeout": VISIBILITY_TIMEOUT_S,
+            "unacked_restore_interval": 2,
+            "unacked_restore_throttle": 1,
+            "unacked_mutex_expire": 10,
+            "socket_timeout": 15,
+            "socket_connect_timeout": 5,
+            "socket_keepalive": True,
+            "health_check_interval": 10,
+            "priority_steps": [0],
+        },
+        result_backend_always_retry=True,
+        result_backend_max_retries=5,
+        result_expires=RESULT_EXPIRY_S,
+        # Would store the task's arguments beside the outcome.
+        result_extended=False,
+        timezone="UTC",
+        enable_utc=True,
+    )
+    desk = _Desk()
+    app.register_task(DeliverTask(desk.office))
+    app.steps["worker"].add(OpenOffice)
+    loop_stopping.connect(desk.close, weak=False)
+    return app
+
+
+class _Desk:
+    """Where the office of this process is: made on first use, because sessions belong to the loop that uses them."""
+
+    def __init__(self) -> None:
+        self._office: Office | None = None
+
+    def office(self) -> Office:
+        if self._office is None:
+            self._office = make_office(worker_settings())
+        return self._office
+
+    async def close(self, **_: Any) -> None:
+        if self._office is not None:
+            await self._office.sessions.aclose()
+
+
+class OpenOffice(bootsteps.StartStopStep):
+    """Reads keys and settings before a worker takes its first message; a wrong one ends the start."""
+
+    def __init__(self, worker: Any, **options: Any) -> None:
+        try:
+            settings = worker_settings()
+        except SettingsException as wrong:
+            print(f"postroom worker: {wrong}", file=sys.stderr)  # noqa: T201 -- logging is not set up yet
+            raise SystemExit(EXIT_BAD_SETTINGS) from None
+        worker.app.conf.update(postroom_drain_s=settings.drain_s, postroom_cancel_s=CANCEL_S)
+        super().__init__(worker, **options)
+
+
+@cache
+def worker_settings() -> WorkerSettings:
+    """This process's settings, read once."""
+    return WorkerSettings.from_env()
+
+
+def make_office(settings: WorkerSettings) -> Office:
+    """What the deliveries of this process share."""
+    return Office(
+        keyring=settings.keyring,
+        password_keyring=settings.password_keyring,
+        sessions=SessionCache(
+            limits=Limits(
+                most_connections=settings.most_connections,
+                most_messages=settings.most_messages_per_connection,
+                most_idle_s=settings.most_idle_s,
+                most_age_s=settings.most_age_s,
+            ),
+            timeouts=Timeouts(
+                connect_s=settings.connect_timeout_s,
+                greeting_s=settings.greeting_timeout_s,
+                command_s=settings.command_timeout_s,
+                final_s=settings.final_timeout_s,
+                interrupted_s=INTERRUPTED_S,
+            ),
+            local_name=settings.ehlo_name or None,
+        ),
+        attachment_roots=settings.attachment_roots,
+        most_attachment_bytes=settings.most_attachment_bytes,
+    )
+
+
+def app_from_env() -> PostroomCelery:
+    """The app for the Redis that the environment names."""
+    environment = Environment()
+    broker_url = environment.text("POSTROOM_BROKER_URL", DEFAULT_BROKER_URL)
+    result_url = environment.text("POSTROOM_RESULT_URL", broker_url)
+    environment.refuse_mistakes()
+    return make_app(broker_url, result_url)

@@ -1,0 +1,108 @@
+"""The worker's settings: where Redis is, which keys open what, how patient it is with servers.
+
+Owns the list of `POSTROOM_*` variables a worker reads, with their defaults and reasons. A wrong setting stops the start,
+and every mistake is told at once. Retry defaults are the verdict table's own.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from postroom_contract.address import to_wire
+from postroom_contract.attachment import MOST_ATTACHMENT_BYTES
+from postroom_contract.environment import Environment
+from postroom_contract.names import DEFAULT_BROKER_URL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from postroom_contract.sealing import Keyring
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """Everything a worker process needs to know."""
+
+    broker_url: str
+    result_url: str
+    keyring: Keyring
+    password_keyring: Keyring
+    attachment_roots: tuple[Path, ...]
+    most_attachment_bytes: int
+    # Sends in flight in one process: coroutines are cheap, and most of the time each waits for a server.
+    concurrency: int
+    # How long SIGTERM lets sends in flight finish. What comes after takes up to 12 s more, and container platforms kill
+    # after 30 s by default.
+    drain_s: float
+    # How long servers are waited for; `smtp.limits` has the defaults and their reasons.
+    connect_timeout_s: float
+    greeting_timeout_s: float
+    command_timeout_s: float
+    final_timeout_s: float
+    # Outlooks's and Gmail's own limits lie at three to ten connections for one account; three is never refused.
+    most_connections: int
+    most_messages_per_connection: int
+    # Amazon SES hangs up after ten idle seconds.
+    most_idle_s: float
+    most_age_s: float
+    # What EHLO says; empty means this machine's name.
+    ehlo_name: str
+
+    @classmethod
+    def from_env(cls, variables: Mapping[str, str] | None = None) -> Self:
+        """Read the environment.
+
+        Raises:
+            SettingsException: something is missing or wrong; all of it is listed.
+        """
+        environment = Environment(variables)
+        broker_url = environment.text("POSTROOM_BROKER_URL", DEFAULT_BROKER_URL)
+        keyring = environment.keyring("POSTROOM_KEYS")
+        password_keyring = environment.keyring("POSTROOM_PASSWORD_KEYS")
+        number, count = environment.number, environment.count
+        read = {
+            "result_url": environment.text("POSTROOM_RESULT_URL", broker_url),
+            "attachment_roots": _roots(environment),
+            "most_attachment_bytes": count(
+                "POSTROOM_MOST_ATTACHMENT_BYTES", MOST_ATTACHMENT_BYTES, least=1, most=MOST_ATTACHMENT_BYTES
+            ),
+            "concurrency": count("POSTROOM_CONCURRENCY", 200, least=1, most=5000),
+            "drain_s": number("POSTROOM_DRAIN_S", 15, least=0, most=3600),
+            "connect_timeout_s": number("POSTROOM_CONNECT_TIMEOUT_S", 15, least=0.1, most=300),
+            "greeting_timeout_s": number("POSTROOM_GREETING_TIMEOUT_S", 60, least=0.1, most=600),
+            "command_timeout_s": number("POSTROOM_COMMAND_TIMEOUT_S", 60, least=0.1, most=600),
+            "final_timeout_s": number("POSTROOM_FINAL_TIMEOUT_S", 600, least=1, most=3600),
+            "most_connections": count("POSTROOM_MOST_CONNECTIONS", 3, least=1, most=1000),
+            "most_messages_per_connection": count(
+                "POSTROOM_MOST_MESSAGES_PER_CONNECTION", 100, least=1, most=1_000_000
+            ),
+            "most_idle_s": number("POSTROOM_MOST_IDLE_S", 8, least=0, most=3600),
+            "most_age_s": number("POSTROOM_MOST_AGE_S", 300, least=1, most=86400),
+            "ehlo_name": _ehlo_name(environment),
+        }
+        environment.refuse_mistakes()
+        assert keyring is not None and password_keyring is not None  # noqa: PT018 -- missing rings were refused above
+        return cls(broker_url=broker_url, keyring=keyring, password_keyring=password_keyring, **read)  # type: ignore[arg-type]
+
+
+def _roots(environment: Environment) -> tuple[Path, ...]:
+    roots = []
+    for name in environment.text("POSTROOM_ATTACHMENT_ROOTS").split(os.pathsep):
+        if not name:
+            continue
+        root = Path(name)
+        if not root.is_absolute() or not root.is_dir():
+            environment.mistakes.append(f"POSTROOM_ATTACHMENT_ROOTS: {name} is not the absolute path of a folder")
+        else:
+            roots.append(root)
+    return tuple(roots)
+
+
+def _ehlo_name(environment: Environment) -> str:
+    name = environment.text("POSTROOM_EHLO_NAME")
+    if name and to_wire(f"postmaster@{name}") is None:
+        environment.mistakes.append("POSTROOM_EHLO_NAME is neither a domain nor an address literal")
+    return name
