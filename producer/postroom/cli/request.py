@@ -1,0 +1,77 @@
+"""What `postroom send` reads: the JSON that names a message, the session for it, and whether to close that session.
+
+Owns the shape of that JSON and the telling of its mistakes, as the block's errors. What makes a message or session
+details valid is the contract's business; which sessions have names is known to the mailer.
+"""
+
+import json
+from typing import Any
+
+from postroom_contract.error_codes import ErrorCode
+from postroom_contract.errors import ArgumentException
+from postroom_contract.message import EmailMessage
+from postroom_contract.refusal import ContractModel
+from postroom_contract.session import BasicEmailSessionDetails
+
+
+class DetailedRequest(ContractModel):
+    """A message with the details of its session."""
+
+    # Session details come first: of several mistakes, theirs decides the error's type (the block's order of checks).
+    basic_email_session_details: BasicEmailSessionDetails
+    email_message: EmailMessage
+    close_session: bool | None = None
+
+    @property
+    def session(self) -> BasicEmailSessionDetails:
+        """The details, under the name that a named session has too."""
+        return self.basic_email_session_details
+
+
+class NamedRequest(ContractModel):
+    """A message with the name of a configured session."""
+
+    session: str
+    email_message: EmailMessage
+    close_session: bool | None = None
+
+
+def read_request(text: bytes) -> DetailedRequest | NamedRequest:
+    """Read a request.
+
+    Raises:
+        PostroomError: the block's exception for the first mistake, listing all of them.
+    """
+    asked = _json_object(text)
+    has_details = _drop_null(asked, "BasicEmailSessionDetails", "basic_email_session_details")
+    has_name = _drop_null(asked, "Session", "session")
+    if has_details and has_name:
+        raise _refusal("Session", "conflict", "Give either Session, a name, or BasicEmailSessionDetails.")
+    kind = NamedRequest if has_name else DetailedRequest
+    # Through JSON once more, because only there does the contract read an attachment's content as base64.
+    return kind.accept_json(json.dumps(asked))
+
+
+def _json_object(text: bytes) -> dict[str, Any]:
+    try:
+        asked = json.loads(text)
+    except json.JSONDecodeError as wrong:
+        detail = f"It is not valid JSON: {wrong.msg} (line {wrong.lineno}, column {wrong.colno})."
+        raise _refusal("Input", "wrong_type", detail) from None
+    except (ValueError, RecursionError):  # text that is not UTF-8, numbers or nesting beyond measure
+        raise _refusal("Input", "wrong_type", "It is not valid JSON.") from None
+    if not isinstance(asked, dict):
+        raise _refusal("Input", "wrong_type", "It is JSON, but not an object with EmailMessage in it.")
+    return asked
+
+
+def _drop_null(asked: dict[str, Any], *names: str) -> bool:
+    """Tell whether one of the names has a value, and forget those that have none: null is as good as absent."""
+    for name in names:
+        if asked.get(name, ...) is None:
+            del asked[name]
+    return any(name in asked for name in names)
+
+
+def _refusal(what: str, reason: str, detail: str) -> ArgumentException:
+    return ArgumentException(ErrorCode.INVALID_ARGUMENT, {"property": what, "reason": reason, "detail": detail})

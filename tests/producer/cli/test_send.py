@@ -1,0 +1,188 @@
+"""`postroom send` without a worker: what it queues, refuses and prints, and how it ends."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from postroom_contract.delivery import Delivery
+from postroom_contract.names import QUEUE_NORMAL, QUEUE_URGENT
+from postroom_contract.sealing import Keyring
+from tests.producer.cli.conftest import PASSWORD, Command, Keys, changed
+from tests.support.valkey import connect
+from tests.support.waiting import wait_until
+
+FIELDS = ["id", "state", "message_id", "accepted", "refused", "attempts", "possible_duplicate", "error"]
+ERROR_FIELDS = {
+    *("type", "category", "error_code", "reason", "smtp_code", "enhanced_code", "message", "help_link", "retryable")
+}
+
+
+@pytest.fixture
+def file(tmp_path: Path, request_json: dict[str, Any]) -> Path:
+    """A request in a file."""
+    path = tmp_path / "message.json"
+    path.write_text(json.dumps(request_json))
+    return path
+
+
+def test_message_is_queued_and_told_in_one_line(command: Command, file: Path, redis_url: str, keys: Keys) -> None:
+    """The line has the agreed fields, and the queue has the message, which only the keys open."""
+    done = command("send", str(file), POSTROOM_BROKER_URL=redis_url)
+    (line,) = done.stdout.splitlines()
+    told = json.loads(line)
+
+    assert done.exit_code == 0
+    assert list(told) == FIELDS
+    assert told["state"] == "queued"
+    assert uuid.UUID(told["id"]).version == 4
+    assert told["message_id"] == f"<{told['id']}@gmail.com>"
+    assert done.stderr == ""
+    delivery = queued(redis_url, QUEUE_NORMAL, keys)
+    assert delivery.message.subject == "Example email subject"
+    assert delivery.id == told["id"]
+
+
+def test_message_is_read_from_standard_input(command: Command, file: Path, redis_url: str, keys: Keys) -> None:
+    """`-` reads what is piped in, and the priority chooses the queue."""
+    asked = changed(json.loads(file.read_text()), "EmailMessage", Priority="Urgent")
+    done = command("send", "-", stdin=json.dumps({**asked, "CloseSession": True}), POSTROOM_BROKER_URL=redis_url)
+
+    assert done.exit_code == 0
+    assert queued(redis_url, QUEUE_URGENT, keys).close_session
+
+
+def test_wait_without_a_worker_ends_as_still_pending(command: Command, file: Path, redis_url: str) -> None:
+    """When the time is over, the line says where the message is, and the exit code that it is not decided."""
+    done = command("send", str(file), "--wait", "0.1", POSTROOM_BROKER_URL=redis_url)
+    told = json.loads(done.stdout)
+
+    assert (done.exit_code, told["state"], told["attempts"]) == (75, "queued", 0)
+    assert told["message_id"] == f"<{told['id']}@gmail.com>"
+
+
+def test_session_is_found_by_its_name(command: Command, file: Path, redis_url: str, tmp_path: Path, keys: Keys) -> None:
+    """A named session comes from the sessions file."""
+    asked = json.loads(file.read_text())
+    password = asked.pop("BasicEmailSessionDetails")["Credentials"]["Password"]
+    sessions = tmp_path / "sessions.toml"
+    sessions.write_text(
+        f'[sessions.office]\nhost = "localhost"\nport = 465\nusername = "me"\npassword = "{password}"\n'
+    )
+    settings = {"POSTROOM_BROKER_URL": redis_url, "POSTROOM_SESSIONS_FILE": str(sessions)}
+    done = command("send", "-", stdin=json.dumps({**asked, "Session": "office"}), **settings)
+
+    assert done.exit_code == 0
+    assert queued(redis_url, QUEUE_NORMAL, keys).session.server_details.host == "localhost"
+
+
+def test_unknown_session_is_refused_with_the_known_ones(command: Command, file: Path, redis_url: str) -> None:
+    """A wrong name is bad input."""
+    asked = {**json.loads(file.read_text()), "BasicEmailSessionDetails": None, "Session": "nowhere"}
+    done = command("send", "-", stdin=json.dumps(asked), POSTROOM_BROKER_URL=redis_url)
+
+    assert done.exit_code == 65
+    assert json.loads(done.stdout)["error"]["type"] == "ArgumentException"
+    assert "POSTROOM_SESSIONS_FILE" in done.stderr
+
+
+def test_refused_input_is_told_as_json_and_as_one_line(
+    command: Command, request_json: dict[str, Any], redis_url: str
+) -> None:
+    """Bad input queues nothing: the same object with state refused, all mistakes in it, and a line for the person."""
+    asked = changed(changed(request_json, "ServerDetails", Port=0), "EmailMessage", To=[])
+    done = command("send", "-", stdin=json.dumps(asked), POSTROOM_BROKER_URL=redis_url)
+    told = json.loads(done.stdout)
+
+    assert done.exit_code == 65
+    assert list(told) == FIELDS
+    assert (told["id"], told["state"], told["message_id"]) == (None, "refused", None)
+    assert set(told["error"]) == ERROR_FIELDS
+    assert told["error"]["type"] == "PropertyValueOutOfRangeException"
+    assert "EmailMessage.To is required and is empty" in told["error"]["message"]
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("postroom: refused: BasicEmailSessionDetails.ServerDetails.Port is out of range.")
+    assert "EmailMessage.To is required and is empty." in line
+    with connect(redis_url) as client:
+        assert client.dbsize() == 0
+
+
+def test_password_in_the_clear_is_refused_and_never_shown(
+    command: Command, request_json: dict[str, Any], redis_url: str
+) -> None:
+    """Neither output nor error has the secret."""
+    request_json["BasicEmailSessionDetails"]["Credentials"]["Password"] = PASSWORD
+    done = command("--debug", "send", "-", stdin=json.dumps(request_json), POSTROOM_BROKER_URL=redis_url)
+
+    assert done.exit_code == 65
+    assert json.loads(done.stdout)["error"]["type"] == "UnencryptedTextException"
+    assert PASSWORD not in done.output
+    assert "postroom encrypt" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["missing.json", "", "a\0b"])
+def test_file_that_cannot_be_read_is_bad_input(command: Command, tmp_path: Path, redis_url: str, name: str) -> None:
+    """A missing file, a folder and what is no path at all are told by name, in one line."""
+    done = command("send", f"{tmp_path}/{name}", POSTROOM_BROKER_URL=redis_url)
+
+    assert done.exit_code == 65
+    assert json.loads(done.stdout)["state"] == "refused"
+    assert str(tmp_path) in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_redis_away_is_told_with_what_is_known(command: Command, file: Path, away_url: str) -> None:
+    """Nothing was queued, the address is named, and so is what to do."""
+    done = command("send", str(file), POSTROOM_BROKER_URL=away_url)
+
+    assert (done.exit_code, done.stdout) == (69, "")
+    (line,) = done.stderr.splitlines()
+    assert away_url in line
+    assert "Nothing was queued." in line
+    assert "POSTROOM_BROKER_URL" in line
+
+
+def test_wrong_settings_are_listed_all_at_once(command: Command, file: Path) -> None:
+    """One start shows every mistake."""
+    settings = {"POSTROOM_KEYS": None, "POSTROOM_SESSIONS_FILE": "/nowhere/sessions.toml"}
+    done = command("send", str(file), **settings)
+
+    assert (done.exit_code, done.stdout) == (78, "")
+    assert "POSTROOM_KEYS" in done.stderr
+    assert "POSTROOM_SESSIONS_FILE" in done.stderr
+
+
+@pytest.mark.parametrize("wait", ["-1", "nan", "soon"])
+def test_time_that_is_none_is_wrong_usage(command: Command, file: Path, wait: str) -> None:
+    """`--wait` takes a number of seconds."""
+    assert command("send", str(file), "--wait", wait).exit_code == 2
+
+
+def test_interrupted_wait_says_how_to_ask_again(file: Path, redis_url: str, keys: Keys) -> None:
+    """Ctrl-C ends the waiting, not the delivery: the id is told."""
+    environment = {**os.environ, "POSTROOM_KEYS": keys.sealing, "POSTROOM_BROKER_URL": redis_url}
+    arguments = [sys.executable, "-m", "postroom", "send", str(file), "--wait", "60"]
+    process = subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with connect(redis_url) as client:
+        wait_until(lambda: client.pubsub_numpat() or client.pubsub_channels(), 30, "the command to wait")
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=30)
+        (key,) = client.keys("celery-task-meta-*")
+
+    assert process.returncode == 130
+    assert f"postroom status {key.decode().removeprefix('celery-task-meta-')}" in stderr
+
+
+def queued(redis_url: str, queue: str, keys: Keys) -> Delivery:
+    """Open the one delivery in a queue."""
+    with connect(redis_url) as client:
+        (task,) = client.lrange(queue, 0, -1)
+    task = json.loads(task)
+    ((payload,), _, _) = json.loads(task["body"])
+    return Delivery.open(payload, task["headers"]["id"], Keyring.parse(keys.sealing))

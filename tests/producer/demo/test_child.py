@@ -1,0 +1,72 @@
+"""A process of the demo: watched from its start to its end, and ended whatever it thinks of it."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from postroom.demo import child as child_module
+from postroom.demo.child import Child, ChildFailed
+from postroom.demo.interruption import Interruption
+
+OBEDIENT = "print('here', flush=True); import time; time.sleep(600)"
+STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {OBEDIENT}"
+SHORT_LIVED = "import sys; sys.exit('no room on board')"
+
+
+def python(source: str, folder: Path) -> Child:
+    """A process that runs this."""
+    return Child("sailor", [sys.executable, "-c", source], folder, os.environ)
+
+
+def is_gone(pid: int) -> bool:
+    """Tell whether no process has this id any more."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("source", [OBEDIENT, STUBBORN], ids=["obedient", "stubborn"])
+def test_process_is_gone_when_its_block_ends(
+    tmp_path: Path, interruption: Interruption, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    """It is asked first, and killed when it does not listen."""
+    monkeypatch.setattr(child_module, "STOP_TIMEOUT_S", 0.5)
+    with python(source, tmp_path) as sailor:
+        sailor.wait_until_ready(lambda: "here" in sailor.log(), interruption)
+        pid = sailor.pid
+        assert not is_gone(pid)
+
+    assert is_gone(pid)
+
+
+def test_process_has_a_session_of_its_own(tmp_path: Path, interruption: Interruption) -> None:
+    """Ctrl-C at our terminal does not reach it before us."""
+    with python(OBEDIENT, tmp_path) as sailor:
+        sailor.wait_until_ready(lambda: "here" in sailor.log(), interruption)
+
+        assert os.getsid(sailor.pid) != os.getsid(0)
+
+
+def test_process_that_ends_by_itself_is_told_with_its_last_words(tmp_path: Path, interruption: Interruption) -> None:
+    """Nobody waits for a program that has given up."""
+    with (
+        python(SHORT_LIVED, tmp_path) as sailor,
+        pytest.raises(ChildFailed, match=r"sailor has ended by itself \(exit code 1\):\nno room on board"),
+    ):
+        sailor.wait_until_ready(lambda: False, interruption)
+
+
+def test_process_that_never_gets_ready_is_told(
+    tmp_path: Path, interruption: Interruption, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wait has an end."""
+    monkeypatch.setattr(child_module, "START_TIMEOUT_S", 0.1)
+    with (
+        python(OBEDIENT, tmp_path) as sailor,
+        pytest.raises(ChildFailed, match=r"sailor is not ready after 0\.1 s"),
+    ):
+        sailor.wait_until_ready(lambda: False, interruption)
