@@ -62,7 +62,8 @@ def make_app(broker_url: str, result_url: str) -> PostroomCelery:
         result_accept_content=["json"],
         # Acknowledged when the outcome is stored, so that a crash leaves the message in Redis.
         task_acks_late=True,
-        task_acks_on_failure_or_timeout=True,
+        task_acks_on_failure=True,
+        task_acks_on_timeout=True,
         worker_pool="postroom_worker.pool:TaskPool",
         # One message per slot: what waits should wait in Redis, where another worker can take it.
         worker_prefetch_multiplier=1,

@@ -1,0 +1,1 @@
+"""Tests that run the whole of it: producer, Redis, a real worker process, a real SMTP server."""
