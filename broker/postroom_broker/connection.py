@@ -7,7 +7,7 @@ Redis and under which names is decided by the publisher and the results.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import redis
@@ -24,6 +24,16 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 2.0
 COMMAND_TIMEOUT_S = 3.0
 
+# A connection over a Unix socket knows neither.
+_TCP_OPTIONS: dict[str, Any] = {"socket_connect_timeout": CONNECT_TIMEOUT_S, "socket_keepalive": True}
+
+# Redis answered, so the command was not carried out: no memory left, read-only replica, no permission, still loading.
+_REFUSALS = (
+    redis.exceptions.AuthenticationError,
+    redis.exceptions.BusyLoadingError,
+    redis.exceptions.ResponseError,
+)
+
 
 def connect(url: str) -> redis.Redis:
     """A client for a Redis URL; it opens connections when they are needed, and new ones after a fork.
@@ -32,16 +42,20 @@ def connect(url: str) -> redis.Redis:
         SettingsException: the URL is none.
     """
     try:
-        return redis.Redis.from_url(
+        client = redis.Redis.from_url(
             url,
-            socket_connect_timeout=CONNECT_TIMEOUT_S,
             socket_timeout=COMMAND_TIMEOUT_S,
-            socket_keepalive=True,
+            **({} if url.startswith("unix:") else _TCP_OPTIONS),
             # A command may have been carried out although its answer was lost: repeating one is never redis-py's choice.
             retry=Retry(NoBackoff(), 0),
         )
-    except ValueError as wrong:
-        raise SettingsException(ErrorCode.BAD_SETTINGS, {"detail": f"not a Redis URL: {wrong}"}) from None
+        # An option in the URL that redis-py does not know would come to light only at the first connection.
+        client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
+    except (ValueError, TypeError):
+        # What redis-py says of it may quote a piece of a password that was not percent-encoded.
+        detail = "it is not a Redis URL: write redis://[:password@]host[:port][/number], the password percent-encoded"
+        raise SettingsException(ErrorCode.BAD_SETTINGS, {"detail": detail}) from None
+    return client
 
 
 @contextmanager
@@ -56,9 +70,9 @@ def translated(client: redis.Redis, *, maybe_enqueued: bool = False, receipt_id:
     facts: dict[str, object] = {"url": _address(client), "receipt_id": receipt_id, "retryable": True}
     try:
         yield
-    except (redis.exceptions.AuthenticationError, redis.exceptions.ResponseError) as refused:
-        # Redis answered, so the command was not carried out: no memory left, read-only replica, no permission.
-        answer = {"detail": f"It refused the command: {refused}"}
+    except _REFUSALS as refused:
+        # In front of a pipeline's answer redis-py quotes the command.
+        answer = {"detail": f"It answered: {str(refused).rpartition(' caused error: ')[2]}"}
         raise BrokerUnavailable(ErrorCode.BROKER_UNAVAILABLE, {**facts, **answer, "maybe_enqueued": False}) from refused
     except (redis.exceptions.RedisError, OSError) as away:
         lost = {"detail": f"({type(away).__name__})", "maybe_enqueued": maybe_enqueued}

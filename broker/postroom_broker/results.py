@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from postroom_broker.connection import translated
+from postroom_contract.errors import BrokerUnavailable
 from postroom_contract.names import RESULT_KEY
 
 if TYPE_CHECKING:
@@ -58,6 +59,15 @@ class Results:
         result = self.read(delivery_id)
         if (result and result.is_final) or timeout_s == 0:
             return result
+        while True:
+            try:
+                return self._listen(delivery_id, deadline)
+            except BrokerUnavailable:
+                # A blip of the network breaks all connections at once. A new one shows whether Redis is away.
+                self._client.connection_pool.disconnect(inuse_connections=False)
+                self.read(delivery_id)
+
+    def _listen(self, delivery_id: str, deadline: float | None) -> StoredResult | None:
         with self._client.pubsub(ignore_subscribe_messages=True) as news:  # type: ignore[no-untyped-call]
             with translated(self._client):
                 news.subscribe(RESULT_KEY.format(id=delivery_id))

@@ -24,7 +24,8 @@ MOST_ADDRESS_OCTETS = 254
 # A display name has to fit a header line several times over; RFC 5322 section 2.1.1 ends a line at 998.
 MOST_NAME_CHARACTERS = 320
 
-_ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\u0080-\U0010ffff]"
+# RFC 5321's atext and, by RFC 6531, any non-ASCII character; Unicode's blanks (\s) are somebody's slip of the keyboard.
+_ATEXT = r"(?:[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]|[^\x00-\x7f\s])"
 _DOT_STRING = re.compile(rf"{_ATEXT}+(?:\.{_ATEXT}+)*")
 _QUOTED_STRING = re.compile(r'"(?:[ !#-\[\]-~\u0080-\U0010ffff]|\\[ -~])*"')
 _DOMAIN = re.compile(
@@ -85,7 +86,8 @@ class EmailAddress(ContractModel):
 def to_wire(address: str) -> str | None:
     """The wire form of an address, or None where it is not of the form of RFC 5321."""
     local, at, domain = address.rpartition("@")
-    if not at or has_control_characters(address):
+    # The length first: nothing long should reach the IDNA tables.
+    if not at or len(address) > MOST_ADDRESS_OCTETS or has_control_characters(address):
         return None
     if not (_DOT_STRING.fullmatch(local) or _QUOTED_STRING.fullmatch(local)):
         return None
@@ -93,21 +95,25 @@ def to_wire(address: str) -> str | None:
     if host is None:
         return None
     wire = f"{local}@{host}"
-    try:
-        fits = len(local.encode()) <= MOST_LOCAL_OCTETS and len(wire.encode()) <= MOST_ADDRESS_OCTETS
-    except UnicodeEncodeError:  # a lone surrogate
-        return None
+    fits = len(local.encode()) <= MOST_LOCAL_OCTETS and len(wire.encode()) <= MOST_ADDRESS_OCTETS
     return wire if fits else None
 
 
 def a_label(domain: str) -> str | None:
     """A domain in ASCII: as it stands if it is, by UTS 46 if it is international; None where it is no domain."""
-    if domain.isascii():
-        return domain if _DOMAIN.fullmatch(domain) else None
     try:
-        return idna.encode(domain, uts46=True).decode()
+        ascii_form = domain if domain.isascii() else idna.encode(domain, uts46=True).decode()
     except idna.IDNAError:
         return None
+    return ascii_form if _DOMAIN.fullmatch(ascii_form) else None
+
+
+def host_form(host: str) -> str:
+    """One form for all ways to write a host: an IP address as the standard library writes it, a name in ASCII."""
+    try:
+        return str(ipaddress.ip_address(host.removeprefix("[").removesuffix("]")))
+    except ValueError:
+        return host if host.isascii() else a_label(host) or host
 
 
 def _literal(domain: str) -> str | None:

@@ -6,6 +6,7 @@ a file exists and may be read is the worker's business: it has its own file syst
 
 from __future__ import annotations
 
+import base64
 import errno
 import mimetypes
 import re
@@ -24,7 +25,7 @@ from postroom_contract.errors import (
     UnauthorizedAccessException,
 )
 from postroom_contract.refusal import ContractModel, refuse
-from postroom_contract.text import has_control_characters, has_surrogates
+from postroom_contract.text import STANDARD_BASE64, has_control_characters, has_surrogates
 
 # The block's largest provider limit (Gmail, 25 MB); a server's own SIZE is checked when its session is open.
 MOST_ATTACHMENT_BYTES = 25 * 1000 * 1000
@@ -40,7 +41,7 @@ class Attachment(ContractModel):
     """A file to attach, by `path` or by `content`; with a `content_id` it is shown inside the HTML body."""
 
     # Content is bytes: JSON carries it as base64.
-    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+    model_config = ConfigDict(ser_json_bytes="base64")
 
     path: str | None = None
     content: bytes | None = None
@@ -53,8 +54,19 @@ class Attachment(ContractModel):
     def _from_path(cls, data: object) -> object:
         """Let a plain path stand for an attachment, as the block has it."""
         if data is None:
-            raise refuse(ErrorCode.NULL_ARGUMENT)
+            raise refuse(ErrorCode.NULL_ARGUMENT, at="Path")
         return {"path": str(data)} if isinstance(data, (str, Path)) else data
+
+    @field_validator("content", mode="before")
+    @classmethod
+    def _decode(cls, content: object) -> object:
+        """Text is base64, in a parsed JSON object as in JSON itself."""
+        if not isinstance(content, str):
+            return content
+        try:
+            return base64.b64decode(content.translate(STANDARD_BASE64), validate=True)
+        except ValueError:
+            raise refuse(ErrorCode.INVALID_ARGUMENT, "wrong_type", detail="It should be base64.") from None
 
     @field_validator("path")
     @classmethod
@@ -64,8 +76,10 @@ class Attachment(ContractModel):
     @field_validator("name")
     @classmethod
     def _check_name(cls, name: str | None) -> str | None:
-        if name is not None and (has_control_characters(name) or not name.strip()):
-            raise refuse(ErrorCode.INVALID_ARGUMENT, "control_characters" if name.strip() else "blank")
+        if name is not None and not name.strip():
+            raise refuse(ErrorCode.INVALID_ARGUMENT, "blank")
+        if name is not None and has_control_characters(name):
+            raise refuse(ErrorCode.INVALID_ARGUMENT, "control_characters")
         if name is not None and len(name.encode()) > MOST_NAME_BYTES:
             raise refuse(ErrorCode.INVALID_ARGUMENT, "too_long", limit=MOST_NAME_BYTES)
         return name
@@ -87,11 +101,11 @@ class Attachment(ContractModel):
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if self.path is None and self.content is None:
-            raise refuse(ErrorCode.NULL_ARGUMENT)
+            raise refuse(ErrorCode.NULL_ARGUMENT, at="Path")
         if self.path is not None and self.content is not None:
-            raise refuse(ErrorCode.INVALID_ARGUMENT, "conflict")
+            raise refuse(ErrorCode.INVALID_ARGUMENT, "conflict", at="Content", detail="Give Path or Content, not both.")
         if self.content is not None and self.name is None and self.content_id is None:
-            raise refuse(ErrorCode.NULL_PROPERTY, detail="Content needs a Name.")
+            raise refuse(ErrorCode.NULL_PROPERTY, at="Name", detail="Content has no name of its own.")
         return self
 
     @classmethod

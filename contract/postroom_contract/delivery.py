@@ -48,7 +48,7 @@ class Delivery(ContractModel):
     @property
     def message_id(self) -> str:
         """The Message-ID header: the caller's, or made of the delivery's id, so that every attempt has the same."""
-        return self.message.message_id or f"<{self.id}@{self.message.from_.domain.strip('[]')}>"
+        return self.message.message_id or f"<{self.id}@{self.message.from_.domain}>"
 
     def __repr__(self) -> str:
         """Show the id only."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+from postroom_contract.address import host_form
 from postroom_contract.error_codes import ErrorCode
 from postroom_contract.errors import UnencryptedTextException
 from postroom_contract.sealing import SEALED_TEXT, Keyring
@@ -85,8 +86,9 @@ class EncryptedText:
 
 
 def password_place(host: str, port: int, *, use_ssl: bool, username: str) -> dict[str, object]:
-    """What a password is bound to: the server and the user it is for (host names compare without case)."""
-    return {"use": "password", "host": host.lower().rstrip("."), "port": port, "use_ssl": use_ssl, "username": username}
+    """What a password is bound to: the server, in whatever way its host is written, and the user it is for."""
+    server = host_form(host).lower().rstrip(".")
+    return {"use": "password", "host": server, "port": port, "use_ssl": use_ssl, "username": username}
 
 
 def _password_ring() -> Keyring:

@@ -36,6 +36,8 @@ class Environment:
         if path and not value:
             try:
                 value = Path(path).read_text(encoding="utf-8").strip()
+                if not value:
+                    self.mistakes.append(f"{name}_FILE names an empty file")
             except (OSError, UnicodeDecodeError) as unreadable:
                 self.mistakes.append(f"{name}_FILE cannot be read ({type(unreadable).__name__})")
         return value or default
@@ -50,13 +52,23 @@ class Environment:
             return default
         if not least <= value <= most:
             self.mistakes.append(f"{name} is not between {least:g} and {most:g}")
+            return default
         return value
+
+    def count(self, name: str, default: int, *, least: int, most: int) -> int:
+        """A whole number within its range."""
+        value = self.number(name, default, least=least, most=most)
+        if value != int(value):
+            self.mistakes.append(f"{name} is not a whole number")
+        return int(value)
 
     def keyring(self, name: str) -> Keyring | None:
         """A key ring; a missing or malformed one is a mistake."""
+        told = len(self.mistakes)
         text = self.text(name)
         if not text:
-            self.mistakes.append(f"{name} (or {name}_FILE) is not set; `postroom keygen` prints a key for it")
+            if len(self.mistakes) == told:
+                self.mistakes.append(f"{name} (or {name}_FILE) is not set; `postroom keygen` prints a key for it")
             return None
         return self.checked(lambda: Keyring.parse(text), name)
 
@@ -75,7 +87,8 @@ class Environment:
             SettingsException: there was at least one.
         """
         if self.mistakes:
-            raise SettingsException(ErrorCode.BAD_SETTINGS, {"detail": "\n- ".join(("", *self.mistakes)).strip("\n")})
+            facts = {"detail": self.mistakes[0], "mistakes": [{"message": mistake} for mistake in self.mistakes]}
+            raise SettingsException(ErrorCode.BAD_SETTINGS, facts)
 
 
 def read_keyring(name: str, variables: Mapping[str, str] | None = None) -> Keyring:

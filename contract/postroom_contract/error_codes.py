@@ -7,6 +7,7 @@ at 1000.
 
 from __future__ import annotations
 
+import re
 from enum import IntEnum, StrEnum
 from typing import Any
 
@@ -68,48 +69,42 @@ CATEGORIES = {
     ErrorCode.INVALID_GMAIL_CLIENT_CREDENTIALS: Category.OAUTH_CREDENTIALS,
 }
 
-# `{host}` and the like are filled from the error's facts; a fact that is sealed or unknown reads as its plain word.
+# `{host}` and the like are filled from the error's facts. A part in brackets is left out where its fact is sealed or
+# unknown; outside brackets the fact then reads as its plain word.
 SENTENCES = {
-    ErrorCode.INVALID_PORT: "Nothing answered on {host} port {port}: the port does not exist or timed out.",
-    ErrorCode.INVALID_HOST: "The host {host} does not exist.",
-    ErrorCode.SSL_REQUIRED: "Port {port} wants TLS from the first byte; try UseSsl true.",
-    ErrorCode.SSL_UNSUPPORTED: "TLS could not be established on port {port}.",
+    ErrorCode.INVALID_PORT: "Nothing answered[ at {host} port {port}]: the port does not exist or timed out.",
+    ErrorCode.INVALID_HOST: "The host[ {host}] does not exist.",
+    ErrorCode.SSL_REQUIRED: "The port[ {port}] wants TLS from the first byte; try UseSsl true.",
+    ErrorCode.SSL_UNSUPPORTED: "TLS could not be established[ on port {port}].",
     ErrorCode.INVALID_USER_CREDENTIALS: "The server refused the user name and password.",
-    ErrorCode.INVALID_CERTIFICATE: "The OAuth certificate at {path}, its password or its content is bad.",
-    ErrorCode.INVALID_GMAIL_CLIENT_CREDENTIALS: "The OAuth address {address} or its client id is bad.",
+    ErrorCode.INVALID_CERTIFICATE: "The OAuth certificate[ at {path}], its password or its content is bad.",
+    ErrorCode.INVALID_GMAIL_CLIENT_CREDENTIALS: "The OAuth address[ {address}] or its client id is bad.",
     ErrorCode.INVALID_ARGUMENT: "{property} is not valid.",
     ErrorCode.NULL_ARGUMENT: "{property} is null; give a path.",
     ErrorCode.NULL_PROPERTY: "{property} is required and is null.",
     ErrorCode.EMPTY_PROPERTY: "{property} is required and is empty.",
     ErrorCode.OUT_OF_RANGE: "{property} is out of range.",
-    ErrorCode.UNENCRYPTED_TEXT: "{property} is not encrypted text; make it with `postroom encrypt`.",
-    ErrorCode.FILE_NOT_FOUND: "The attachment {path} does not exist.",
-    ErrorCode.ACCESS_DENIED: "The attachment {path} may not be read.",
-    ErrorCode.PATH_TOO_LONG: "The path {path} is longer than the system allows.",
-    ErrorCode.PATH_INVALID: "The path {path} is not one the file system allows.",
-    ErrorCode.FILE_UNREADABLE: "Reading the attachment {path} failed.",
-    ErrorCode.CONNECTION_LOST: "The connection to {host} port {port} was lost; nothing was delivered by this attempt.",
+    ErrorCode.UNENCRYPTED_TEXT: "{property} is not encrypted.",
+    ErrorCode.FILE_NOT_FOUND: "The attachment[ {path}] does not exist.",
+    ErrorCode.ACCESS_DENIED: "The attachment[ {path}] may not be read.",
+    ErrorCode.PATH_TOO_LONG: "The path[ {path}] is longer than the system allows.",
+    ErrorCode.PATH_INVALID: "The path[ {path}] is not one the file system allows.",
+    ErrorCode.FILE_UNREADABLE: "Reading the attachment[ {path}] failed.",
+    ErrorCode.CONNECTION_LOST: "The connection[ to {host} port {port}] was lost; nothing was delivered by this attempt.",
     ErrorCode.LOCAL_RESOURCE: "This machine has no socket or file handle to spare; running again usually solves it.",
-    ErrorCode.INVALID_ADDRESS: "{property} is not an address of the form of RFC 5321.",
-    ErrorCode.COMMAND_REFUSED: "The server refused {command}: {reply}.",
-    ErrorCode.MESSAGE_TOO_LARGE: "The message is larger than the limit of {limit} bytes.",
+    ErrorCode.INVALID_ADDRESS: "{property} is not a mail address as RFC 5321 has it (user@example.com).",
+    ErrorCode.COMMAND_REFUSED: "The server refused {command}[: {reply}].",
+    ErrorCode.MESSAGE_TOO_LARGE: "The message is larger than the limit[ of {limit} bytes].",
     ErrorCode.UNKNOWN_OUTCOME: "The server took the whole message and never answered; it may have been delivered.",
-    ErrorCode.BROKER_UNAVAILABLE: "Redis at {url} does not answer.",
+    ErrorCode.BROKER_UNAVAILABLE: "Redis[ at {url}] is not available.",
     ErrorCode.SEAL_BROKEN: "A sealed text cannot be opened.",
     ErrorCode.BAD_SETTINGS: "The settings are wrong.",
-    ErrorCode.INTERNAL: "Postroom failed by a mistake of its own; please report it.",
+    ErrorCode.INTERNAL: "The delivery ended in a way that Postroom did not foresee.",
 }
 
 PLAIN_WORDS = {
-    "host": "the host",
-    "port": "the port",
-    "path": "given",
-    "address": "given",
     "property": "A value",
     "command": "a command",
-    "reply": "see its reply code",
-    "limit": "the server",
-    "url": "the configured address",
 }
 
 # What a reason adds to the sentence: what is wrong exactly, and what to do about it.
@@ -119,6 +114,7 @@ HINTS = {
     "unreachable": "The network has no way to it.",
     "not_smtp": "What answers there does not speak SMTP.",
     "dns_temporary": "The name server did not answer; this may pass.",
+    "implicit_tls": "The server waits for TLS from the first byte.",
     "tls_not_offered": "The server does not speak TLS from the first byte; try UseSsl false.",
     "starttls_not_offered": "The server offers no STARTTLS and credentials never travel in the clear.",
     "starttls_refused": "The server offers STARTTLS but refused it.",
@@ -142,7 +138,7 @@ HINTS = {
     "is_link": "A link stands in the path, and links are not followed.",
     "permission": "The worker has no permission to read it.",
     "leading_spaces": "It begins with a space.",
-    "illegal_characters": "It holds a character the file system does not allow.",
+    "illegal_characters": "It holds a character that is not allowed there.",
     "blank": "It is empty or only white space.",
     "nul": "It holds a NUL.",
     "control_characters": "It holds a control character.",
@@ -160,6 +156,8 @@ HINTS = {
     "tampered": "It was changed, or is bound to something else.",
     "disconnected": "The server closed the connection.",
     "interrupted": "The worker was told to stop.",
+    "revoked": "Somebody revoked its Celery task before it ran.",
+    "not_ours": "Its Celery result was not written by Postroom.",
     "protocol_error": "The server answered what nobody asked.",
 }
 
@@ -173,16 +171,27 @@ def help_link(code: ErrorCode) -> str:
 
 
 def describe(code: ErrorCode, facts: dict[str, Any]) -> str:
-    """The sentence for a code, filled with what is known, and the hint that its reason adds."""
-    words = PLAIN_WORDS | {name: value for name, value in facts.items() if value is not None}
-    words["reply"] = _reply(facts)
-    sentence = SENTENCES[code].format_map(words)
-    hint = facts.get("detail") or HINTS.get(str(facts.get("reason")))
+    """What to tell a person: the sentence for a code with the hint of its reason, or the list of several mistakes."""
     mistakes = facts.get("mistakes") or ()
-    more = "".join(f"\n- {mistake['message']}" for mistake in mistakes) if len(mistakes) > 1 else ""
-    return (f"{sentence} {hint}" if hint else sentence) + more
+    if len(mistakes) > 1:
+        return f"{len(mistakes)} mistakes:" + "".join(f"\n- {mistake['message']}" for mistake in mistakes)
+    known = {"reply": _reply(facts)} | facts
+    words = PLAIN_WORDS | {name: value for name, value in known.items() if value is not None}
+    sentence = "".join(
+        part.format_map(words) if set(_FACT.findall(part)) <= words.keys() else ""
+        for part in _OPTIONAL_PART.split(SENTENCES[code])
+    )
+    where = str(facts.get("property") or "")
+    if where not in sentence:
+        sentence = f"{where}: {sentence}"
+    hint = facts.get("detail") or HINTS.get(str(facts.get("reason")))
+    return f"{sentence} {hint}" if hint else sentence
 
 
-def _reply(facts: dict[str, Any]) -> str:
+_OPTIONAL_PART = re.compile(r"\[(.*?)\]")
+_FACT = re.compile(r"{(\w+)}")
+
+
+def _reply(facts: dict[str, Any]) -> str | None:
     parts = (facts.get("smtp_code"), facts.get("enhanced_code"), facts.get("text"))
-    return " ".join(str(part) for part in parts if part) or PLAIN_WORDS["reply"]
+    return " ".join(str(part) for part in parts if part) or None

@@ -8,6 +8,7 @@ must not live here; that is one table in the worker. Both sides import this modu
 from __future__ import annotations
 
 import errno
+import os
 from typing import Any, ClassVar
 
 from postroom_contract import error_codes
@@ -18,6 +19,10 @@ from postroom_contract.error_codes import Category, ErrorCode
 PUBLIC_FACTS = frozenset(
     {"reason", "phase", "property", "smtp_code", "enhanced_code", "retryable", "limit", "maybe_enqueued", "outcome"}
 )
+
+# What `str` may say besides: our own fixed sentences and the server's port. Hosts, paths and replies are for those who
+# ask (`message`): exceptions end in the application's log.
+_SPOKEN_FACTS = PUBLIC_FACTS | {"detail", "mistakes", "port", "url"}
 
 Facts = dict[str, Any]
 
@@ -30,11 +35,17 @@ class PostroomError(Exception):
     """
 
     default_code: ClassVar[ErrorCode] = ErrorCode.INTERNAL
+    # What `errno` says where the exception is an OSError too.
+    os_error: ClassVar[int] = errno.EIO
 
     def __init__(self, code: int | None = None, facts: Facts | None = None, /) -> None:
         self.code = ErrorCode(self.default_code if code is None else code)
         self.facts: Facts = facts or {}
         super().__init__(int(self.code), self.facts)
+        if isinstance(self, OSError):
+            # OSError has taken our two arguments for these. By name: not every one of our exceptions has them.
+            for name, value in {"errno": self.os_error, "strerror": os.strerror(self.os_error)}.items():
+                setattr(self, name, value)
 
     @property
     def type(self) -> str:
@@ -114,8 +125,8 @@ class PostroomError(Exception):
         return open_facts(record) or self.facts
 
     def __str__(self) -> str:
-        """Tell the story without opening sealed facts: tracebacks and logs print this."""
-        return error_codes.describe(self.code, self.facts)
+        """Tell the story without names, hosts, paths and replies, which `message` has: tracebacks and logs print this."""
+        return error_codes.describe(self.code, {k: v for k, v in self.facts.items() if k in _SPOKEN_FACTS})
 
     def __repr__(self) -> str:
         """Show codes and public facts only: reprs reach logs, events and Flower."""
@@ -165,60 +176,42 @@ class FileNotFoundException(PostroomError, FileNotFoundError):
     """An attachment does not exist."""
 
     default_code = ErrorCode.FILE_NOT_FOUND
-
-    def __init__(self, code: int | None = None, facts: Facts | None = None, /) -> None:
-        super().__init__(code, facts)
-        self.errno = errno.ENOENT
+    os_error = errno.ENOENT
 
 
 class UnauthorizedAccessException(PostroomError, PermissionError):
     """An attachment may not be read, is a folder, or lies outside the allowed roots."""
 
     default_code = ErrorCode.ACCESS_DENIED
-
-    def __init__(self, code: int | None = None, facts: Facts | None = None, /) -> None:
-        super().__init__(code, facts)
-        self.errno = errno.EACCES
+    os_error = errno.EACCES
 
 
 class PathTooLongException(PostroomError, OSError):
     """A path is longer than the system allows."""
 
     default_code = ErrorCode.PATH_TOO_LONG
-
-    def __init__(self, code: int | None = None, facts: Facts | None = None, /) -> None:
-        super().__init__(code, facts)
-        self.errno = errno.ENAMETOOLONG
+    os_error = errno.ENAMETOOLONG
 
 
 class IOException(PostroomError, OSError):
     """Reading a file or talking over a socket failed."""
 
     default_code = ErrorCode.CONNECTION_LOST
-
-    def __init__(self, code: int | None = None, facts: Facts | None = None, /) -> None:
-        super().__init__(code, facts)
-        self.errno = errno.EIO
+    os_error = errno.EIO
 
 
 class SmtpCommandException(PostroomError, OSError):
     """The server refused a command, or would have to: a malformed address, a message over its size."""
 
     default_code = ErrorCode.COMMAND_REFUSED
-
-    def __init__(self, code: int | None = None, facts: Facts | None = None, /) -> None:
-        super().__init__(code, facts)
-        self.errno = errno.EPROTO
+    os_error = errno.EPROTO
 
 
 class EmailSessionException(PostroomError, ConnectionError):
     """No session could be opened with the server; `category` and `error_code` tell why."""
 
     default_code = ErrorCode.INVALID_PORT
-
-    def __init__(self, code: int | None = None, facts: Facts | None = None, /) -> None:
-        super().__init__(code, facts)
-        self.errno = errno.ECONNABORTED
+    os_error = errno.ECONNABORTED
 
 
 class UnknownOutcomeException(PostroomError):
@@ -234,10 +227,7 @@ class BrokerUnavailable(PostroomError, ConnectionError):
     """
 
     default_code = ErrorCode.BROKER_UNAVAILABLE
-
-    def __init__(self, code: int | None = None, facts: Facts | None = None, /) -> None:
-        super().__init__(code, facts)
-        self.errno = errno.ECONNREFUSED
+    os_error = errno.ECONNREFUSED
 
     @property
     def maybe_enqueued(self) -> bool:

@@ -7,9 +7,10 @@ looks on the wire is the composer's business; how it travels through the queue i
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import Annotated, Self, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Self, TypeAlias, TypeVar
 
 from pydantic import AliasChoices, BeforeValidator, Field, field_validator, model_validator
 
@@ -40,7 +41,8 @@ ALLOWED_HEADERS = frozenset(
 )
 # Written from `priority`; a caller's own would contradict it.
 RESERVED_HEADERS = frozenset({"x-priority", "x-msmail-priority"})
-_HEADER_NAME = re.compile(r"[!-9;-~]{1,76}")
+# Narrower than RFC 5322 section 2.2 (which allows `a@b` as a name): what header names look like.
+_HEADER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,75}")
 # RFC 5322 section 3.6.4, without the obsolete forms and comments.
 _MESSAGE_ID = re.compile(r"<[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,200}@[A-Za-z0-9.\[\]:-]{1,200}>")
 
@@ -70,8 +72,8 @@ def _member_of(enum: type[EnumMember]) -> BeforeValidator:
         if value is None:
             return enum(0)
         if isinstance(value, str):
-            prefix, _, name = value.rpartition(".")
-            if prefix in {"", enum.__name__} and name in enum.__members__:
+            name = value.removeprefix(f"{enum.__name__}.")
+            if name in enum.__members__:
                 return enum[name]
         elif isinstance(value, int) and not isinstance(value, bool) and value in enum.__members__.values():
             return enum(value)
@@ -87,6 +89,8 @@ def _list_of(value: object) -> object:
     return (value,) if isinstance(value, (str, Mapping, ContractModel)) else value
 
 
+Item = TypeVar("Item")
+Given: TypeAlias = Item | Sequence[Item]
 Recipients = Annotated[tuple[EmailAddress, ...], BeforeValidator(_list_of)]
 
 
@@ -108,6 +112,27 @@ class EmailMessage(ContractModel):
     headers: Mapping[str, str] = Field(default_factory=dict)
     envelope_from: EmailAddress | None = None
     message_id: str | None = None
+
+    if TYPE_CHECKING:
+        # What may be given is wider than what is held: plain strings for addresses, any sequence for a list.
+        def __init__(  # noqa: PLR0913 -- a message has these parts
+            self,
+            *,
+            to: Given[EmailAddress | str],
+            from_: EmailAddress | str,
+            cc: Given[EmailAddress | str] | None = None,
+            bcc: Given[EmailAddress | str] | None = None,
+            priority: EmailMessagePriority | int | str | None = None,
+            subject: str | None = None,
+            body_format: EmailMessageBodyFormat | int | str | None = None,
+            body: str | None = None,
+            attachments: Given[Attachment | str | Path] | None = None,
+            html_body: str | None = None,
+            reply_to: Given[EmailAddress | str] | None = None,
+            headers: Mapping[str, str] | None = None,
+            envelope_from: EmailAddress | str | None = None,
+            message_id: str | None = None,
+        ) -> None: ...
 
     @field_validator("to")
     @classmethod
@@ -151,16 +176,23 @@ class EmailMessage(ContractModel):
     @field_validator("headers")
     @classmethod
     def _allowed(cls, headers: Mapping[str, str]) -> Mapping[str, str]:
-        if len(headers) > MOST_HEADERS or len({name.lower() for name in headers}) < len(headers):
+        if len(headers) > MOST_HEADERS:
             raise refuse(ErrorCode.INVALID_ARGUMENT, "too_many", limit=MOST_HEADERS)
+        if len({name.lower() for name in headers}) < len(headers):
+            raise refuse(ErrorCode.INVALID_ARGUMENT, "conflict", detail="A header is there twice.")
         for name, value in headers.items():
-            allowed = name.lower() in ALLOWED_HEADERS or name.lower().startswith("x-")
-            if not _HEADER_NAME.fullmatch(name) or not allowed or name.lower() in RESERVED_HEADERS:
-                raise refuse(ErrorCode.INVALID_ARGUMENT, "header_not_allowed")
+            if not _HEADER_NAME.fullmatch(name):
+                raise refuse(ErrorCode.INVALID_ARGUMENT, "header_not_allowed", detail="A name is not a header's.")
+            lower = name.lower()
+            if lower in RESERVED_HEADERS or not (lower in ALLOWED_HEADERS or lower.startswith("x-")):
+                detail = f"{name} is set by Postroom or not allowed."
+                raise refuse(ErrorCode.INVALID_ARGUMENT, "header_not_allowed", detail=detail)
             if has_control_characters(value):
-                raise refuse(ErrorCode.INVALID_ARGUMENT, "control_characters")
+                detail = f"{name} holds a control character."
+                raise refuse(ErrorCode.INVALID_ARGUMENT, "control_characters", detail=detail)
             if len(value) > MOST_HEADER_CHARACTERS:
-                raise refuse(ErrorCode.INVALID_ARGUMENT, "too_long", limit=MOST_HEADER_CHARACTERS)
+                detail = f"{name} is too long."
+                raise refuse(ErrorCode.INVALID_ARGUMENT, "too_long", limit=MOST_HEADER_CHARACTERS, detail=detail)
         return headers
 
     @field_validator("message_id")
@@ -173,10 +205,11 @@ class EmailMessage(ContractModel):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.html_body is not None and self.body_format is EmailMessageBodyFormat.Html:
-            detail = "HtmlBody stands beside a text Body; leave BodyFormat at Text."
-            raise refuse(ErrorCode.INVALID_ARGUMENT, "conflict", detail=detail)
+            detail = "It stands beside a text Body: leave BodyFormat at Text."
+            raise refuse(ErrorCode.INVALID_ARGUMENT, "conflict", at="HtmlBody", detail=detail)
         if len(self.recipients) > MOST_RECIPIENTS:
-            raise refuse(ErrorCode.INVALID_ARGUMENT, "too_many", limit=MOST_RECIPIENTS)
+            detail = f"To, Cc and Bcc together name more than {MOST_RECIPIENTS} recipients."
+            raise refuse(ErrorCode.INVALID_ARGUMENT, "too_many", at="To", limit=MOST_RECIPIENTS, detail=detail)
         return self
 
     @property

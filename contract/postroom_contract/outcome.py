@@ -188,7 +188,10 @@ class Outcome:
 
     def __eq__(self, other: object) -> bool:
         """Two outcomes are equal when they tell the same of the same delivery."""
-        return type(other) is type(self) and isinstance(other, Outcome) and self._told() == other._told()
+        if not isinstance(other, Outcome) or (self.id, self.state, self.code) != (other.id, other.state, other.code):
+            return False
+        # One stored record read twice is equal without the keys; anything else has to be opened.
+        return (self._sealed != "" and self._sealed == other._sealed) or self.report == other.report
 
     def __hash__(self) -> int:
         """Hash by the delivery."""
@@ -199,9 +202,6 @@ class Outcome:
         report = self._report
         counts = f", accepted={len(report.accepted)}, refused={len(report.refused)}" if report else ""
         return f"{type(self).__name__}({self.id}, code={self.code}{counts})"
-
-    def _told(self) -> tuple[object, ...]:
-        return (self.id, self.code, self.report)
 
 
 class Sent(Outcome):

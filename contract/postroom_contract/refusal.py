@@ -6,6 +6,7 @@ models themselves say what is wrong with their own fields, through `refuse`. Inp
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -22,15 +23,35 @@ if TYPE_CHECKING:
 _REFUSED = "postroom_refused"
 # Opens the name of a union's member, which pydantic puts into a mistake's place and no reader knows.
 TAG = "#"
-# pydantic's words for "no such number", and for "no such field".
+# pydantic's words for "no such number", and for the mistakes that have a reason of their own.
 _OUT_OF_RANGE = {"greater_than_equal", "less_than_equal"}
-_UNKNOWN_PROPERTY = {"extra_forbidden", "unexpected_keyword_argument"}
+_REASONS = {"extra_forbidden": "unknown_property", "literal_error": "unknown_value"}
+# What a value of the wrong type should have been, by pydantic's word for it.
+_EXPECTED = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "tuple_type": "a list",
+    "json_invalid": "valid JSON",
+}
+# A key that a caller made up may be an address or worse: only what looks like a property is named.
+_PROPERTY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 
 
-def refuse(code: ErrorCode, reason: str | None = None, **facts: object) -> PydanticCustomError:
-    """The error that a validator raises: it reaches the caller as the block's exception for `code`."""
+def refuse(
+    code: ErrorCode, reason: str | None = None, *, at: str | None = None, **facts: object
+) -> PydanticCustomError:
+    """The error that a validator raises: it reaches the caller as the block's exception for `code`.
+
+    Args:
+        code: what is wrong.
+        reason: the word that tells apart what shares the code.
+        at: the property to blame, where the validator looks at a whole model.
+        facts: the particulars, never the input itself.
+    """
     known = {"reason": reason, **facts} if reason else facts
-    return PydanticCustomError(_REFUSED, "refused", {"code": int(code), "facts": known})
+    return PydanticCustomError(_REFUSED, "refused", {"code": int(code), "at": (at,) if at else (), "facts": known})
 
 
 class ContractModel(BaseModel):
@@ -91,15 +112,16 @@ def refusal(invalid: ValidationError) -> PostroomError:
 
 def _mistake(error: Mapping[str, Any]) -> dict[str, Any]:
     context = error.get("ctx", {})
-    where = _property(error["loc"])
+    where = _property((*error["loc"], *context.get("at", ())))
     if error["type"] == _REFUSED:
         return {"code": context["code"], "facts": {"property": where, **context["facts"]}}
     if error["type"] == "missing" or error.get("input") is None:
         return {"code": ErrorCode.NULL_PROPERTY, "facts": {"property": where}}
     if error["type"] in _OUT_OF_RANGE:
         return {"code": ErrorCode.OUT_OF_RANGE, "facts": {"property": where}}
-    reason = "unknown_property" if error["type"] in _UNKNOWN_PROPERTY else "wrong_type"
-    detail = {"detail": "It is not valid JSON."} if error["type"] == "json_invalid" else {}
+    reason = _REASONS.get(error["type"], "wrong_type")
+    expected = _EXPECTED.get(error["type"])
+    detail = {"detail": f"It should be {expected}."} if expected else {}
     return {"code": ErrorCode.INVALID_ARGUMENT, "facts": {"property": where, "reason": reason, **detail}}
 
 
@@ -109,16 +131,23 @@ def _property(location: tuple[int | str, ...]) -> str:
     for step in location:
         if isinstance(step, int):
             written += f"[{step}]"
-        elif not step.startswith(TAG):
+        elif not _PROPERTY.fullmatch(step):
+            if not step.startswith(TAG):
+                break
+        else:
             name = step if step[:1].isupper() else to_pascal(step).rstrip("_")
             written += f".{name}" if written else name
-        if step == "Headers":
-            # What follows is the header's own name, which a caller may have filled with anything.
-            break
+            if name == "Headers":
+                break  # what follows is a header's own name: the same
     return written or "Input"
 
 
 def _as_json(mistake: Mapping[str, Any]) -> Facts:
     error = make_error(mistake["code"], dict(mistake["facts"]))
-    shown = {"type", "error_code", "reason", "message"}
-    return {"property": mistake["facts"]["property"], **{k: v for k, v in error.as_dict().items() if k in shown}}
+    return {
+        "property": mistake["facts"]["property"],
+        "type": error.type,
+        "error_code": error.error_code,
+        "reason": error.reason,
+        "message": str(error),
+    }

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from postroom_contract.error_codes import ErrorCode
 from postroom_contract.errors import SealException, SettingsException
+from postroom_contract.text import STANDARD_BASE64
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +30,7 @@ KEY_BYTES = 32
 # The nonce length GCM is defined for (NIST SP 800-38D section 5.2.1.1).
 NONCE_BYTES = 12
 KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
+KEY_ID_FORM = "1 to 32 of A-Z a-z 0-9 _ -"
 SEALED_TEXT = re.compile(r"v1\.([A-Za-z0-9_-]{1,32})\.([A-Za-z0-9_-]{38,})")
 
 
@@ -39,17 +41,18 @@ class Keyring:
         """Take the keys in order of rank.
 
         Args:
-            keys: key id to 32 key bytes; the first is used to seal.
+            keys: key id to 32 key bytes; the first is used to seal. No error repeats a key id: it may be a key, misplaced.
 
         Raises:
             SettingsException: no key, a malformed key id, or a key of another length.
         """
-        wrong = [f"key id {kid!r} is not 1 to 32 of A-Z a-z 0-9 _ -" for kid in keys if not KEY_ID.fullmatch(kid)]
-        wrong += [f"key {kid!r} is not {KEY_BYTES} bytes" for kid, key in keys.items() if len(key) != KEY_BYTES]
         if not keys:
-            wrong = ["a key ring needs at least one key; `postroom keygen` makes one"]
-        if wrong:
-            raise SettingsException(ErrorCode.BAD_SETTINGS, {"detail": "; ".join(wrong)})
+            raise _bad_ring("a key ring needs at least one key; `postroom keygen` prints one")
+        for number, (kid, key) in enumerate(keys.items(), start=1):
+            if not KEY_ID.fullmatch(kid):
+                raise _bad_ring(f"the id of key {number} is not {KEY_ID_FORM}")
+            if len(key) != KEY_BYTES:
+                raise _bad_ring(f"key {number} has {len(key)} bytes; a key has {KEY_BYTES}")
         self._ciphers = {kid: AESGCM(key) for kid, key in keys.items()}
         self.first_id = next(iter(keys))
 
@@ -57,16 +60,16 @@ class Keyring:
     def parse(cls, text: str) -> Keyring:
         """Read a ring from its written form: `kid:base64` entries between commas or white space."""
         keys: dict[str, bytes] = {}
-        for entry in re.split(r"[,\s]+", text.strip()):
+        for number, entry in enumerate(filter(None, re.split(r"[,\s]+", text)), start=1):
             kid, _, encoded = entry.partition(":")
+            if kid in keys:
+                raise _bad_ring(f"key {number} has the id of an earlier one")
             try:
-                keys[kid] = base64.b64decode(
-                    encoded, altchars=b"-_" if set(encoded) & set("-_") else None, validate=True
-                )
-            except binascii.Error:
-                # The entry itself is never echoed: it is, or nearly is, a key.
-                wrong = f"key {len(keys) + 1} of the ring is not of the form kid:base64; `postroom keygen` prints one"
-                raise SettingsException(ErrorCode.BAD_SETTINGS, {"detail": wrong}) from None
+                keys[kid] = base64.b64decode(encoded.translate(STANDARD_BASE64), validate=True)
+            except ValueError:  # not base64, or not even ASCII
+                encoded = ""
+            if not encoded:
+                raise _bad_ring(f"key {number} is not of the form kid:base64; `postroom keygen` prints one") from None
         return cls(keys)
 
     @property
@@ -108,8 +111,12 @@ def generate_key(kid: str | None = None) -> str:
     """A new key in its written form, `kid:base64`, ready for a ring."""
     name = kid or f"k{secrets.token_hex(4)}"
     if not KEY_ID.fullmatch(name):
-        raise SettingsException(ErrorCode.BAD_SETTINGS, {"detail": "a key id is 1 to 32 of A-Z a-z 0-9 _ -"})
+        raise _bad_ring(f"a key id is {KEY_ID_FORM}")
     return f"{name}:{base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()}"
+
+
+def _bad_ring(detail: str) -> SettingsException:
+    return SettingsException(ErrorCode.BAD_SETTINGS, {"detail": detail})
 
 
 def _associated(kid: str, bound_to: Mapping[str, object]) -> bytes:

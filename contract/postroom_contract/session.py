@@ -6,13 +6,12 @@ business, and so is decrypting: a producer holds no password keys.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, PlainSerializer, Tag, ValidationInfo, field_validator
 
-from postroom_contract.address import a_label
+from postroom_contract.address import host_form
 from postroom_contract.encrypted_text import EncryptedText
 from postroom_contract.error_codes import ErrorCode
 from postroom_contract.refusal import ContractModel, refuse
@@ -39,8 +38,17 @@ def _maybe_encrypted(value: object) -> object:
     return EncryptedText(value) if isinstance(value, str) and SEALED_TEXT.fullmatch(value) else value
 
 
+def _is_clear(value: object) -> str | None:
+    return None if value is None else "#encrypted" if isinstance(value, EncryptedText) else "#clear"
+
+
 _written = PlainSerializer(lambda value: value.token if isinstance(value, EncryptedText) else value)
-ClearOrEncrypted = Annotated[str | EncryptedText, BeforeValidator(_maybe_encrypted), _written]
+ClearOrEncrypted = Annotated[
+    Annotated[str, Tag("#clear")] | Annotated[EncryptedText, Tag("#encrypted")],
+    Discriminator(_is_clear),
+    BeforeValidator(_maybe_encrypted),
+    _written,
+]
 Password = Annotated[EncryptedText, BeforeValidator(_password), _written]
 
 
@@ -128,9 +136,7 @@ def check_host(host: str) -> str:
         raise refuse(ErrorCode.EMPTY_PROPERTY)
     if len(host) > MOST_HOST_CHARACTERS:
         raise refuse(ErrorCode.INVALID_ARGUMENT, "too_long", limit=MOST_HOST_CHARACTERS)
-    if has_control_characters(host) or any(character in host for character in " /@"):
-        raise refuse(ErrorCode.INVALID_ARGUMENT, "control_characters")
-    try:
-        return str(ipaddress.ip_address(host.strip("[]")))
-    except ValueError:
-        return host if host.isascii() else a_label(host) or host
+    form = host_form(host)
+    if has_control_characters(form) or not form.isascii() or any(character in form for character in " \t/@"):
+        raise refuse(ErrorCode.INVALID_ARGUMENT, "illegal_characters")
+    return form

@@ -1,7 +1,7 @@
 """Which characters may stand in one line of text.
 
 Owns the test that keeps header injection out (CR, LF, NUL and their Unicode cousins), used by every field that becomes
-part of a header or a command. Encoding text for the wire is the composer's business.
+part of a header or a command, and how base64 may be written. Encoding text for the wire is the composer's business.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import re
 # Lone surrogates have no UTF-8 form and would only fail later.
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+# For `str.translate`: base64 is taken in either alphabet (RFC 4648 sections 4 and 5).
+STANDARD_BASE64 = str.maketrans("-_", "+/")
 
 
 def has_control_characters(text: str) -> bool:

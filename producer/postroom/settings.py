@@ -1,0 +1,87 @@
+"""The producer's settings: where Redis is, which keys seal, which sessions have names.
+
+Owns the list of `POSTROOM_*` variables an application needs and the reading of the sessions file. A wrong setting stops
+the start, and every mistake is told at once.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from postroom_broker.connection import connect
+from postroom_contract.environment import Environment
+from postroom_contract.errors import PostroomError
+from postroom_contract.names import DEFAULT_BROKER_URL
+from postroom_contract.session import BasicEmailSessionDetails
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from postroom_contract.sealing import Keyring
+
+# Keys of a [sessions.<name>] table that belong to the server; the others are the credentials'.
+_SERVER_KEYS = frozenset({"host", "port", "use_ssl", "allow_cleartext"})
+
+
+@dataclass(frozen=True, slots=True)
+class ProducerSettings:
+    """Everything a `Mailer` needs."""
+
+    # The URLs may hold a password.
+    broker_url: str = field(repr=False)
+    result_url: str = field(repr=False)
+    keyring: Keyring
+    sessions: Mapping[str, BasicEmailSessionDetails] = field(default_factory=dict)
+
+    @classmethod
+    def from_env(cls, variables: Mapping[str, str] | None = None) -> Self:
+        """Read the environment.
+
+        Raises:
+            SettingsException: something is missing or wrong; all of it is listed.
+        """
+        environment = Environment(variables)
+        broker_url = environment.text("POSTROOM_BROKER_URL", DEFAULT_BROKER_URL)
+        result_url = environment.text("POSTROOM_RESULT_URL", broker_url)
+        keyring = environment.keyring("POSTROOM_KEYS")
+        sessions = _read_sessions(environment)
+        for url, name in {result_url: "POSTROOM_RESULT_URL", broker_url: "POSTROOM_BROKER_URL"}.items():
+            environment.checked(partial(connect, url), name)
+        environment.refuse_mistakes()
+        assert keyring is not None  # a missing ring is a mistake, and was refused
+        return cls(broker_url, result_url, keyring, sessions)
+
+
+def _read_sessions(environment: Environment) -> dict[str, BasicEmailSessionDetails]:
+    """The sessions that POSTROOM_SESSIONS_FILE names: TOML tables `[sessions.<name>]`."""
+    path = environment.text("POSTROOM_SESSIONS_FILE")
+    if not path:
+        return {}
+    try:
+        document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as unreadable:
+        environment.mistakes.append(f"POSTROOM_SESSIONS_FILE cannot be read ({type(unreadable).__name__})")
+        return {}
+    tables = document.get("sessions")
+    if document.keys() != {"sessions"} or not isinstance(tables, dict):
+        environment.mistakes.append("POSTROOM_SESSIONS_FILE holds something else than tables [sessions.<name>]")
+        return {}
+    sessions = {}
+    for name, table in tables.items():
+        try:
+            sessions[name] = BasicEmailSessionDetails.accept(_as_details(table))
+        except PostroomError as wrong:
+            told = [f"session {name!r} in POSTROOM_SESSIONS_FILE: {mistake['message']}" for mistake in wrong.mistakes]
+            environment.mistakes.extend(told)
+    return sessions
+
+
+def _as_details(table: object) -> object:
+    if not isinstance(table, dict):
+        return table
+    server = {key: value for key, value in table.items() if key in _SERVER_KEYS}
+    return {"server_details": server, "credentials": {k: v for k, v in table.items() if k not in _SERVER_KEYS}}

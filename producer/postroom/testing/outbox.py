@@ -1,0 +1,149 @@
+"""A mailer for tests that keeps what it is given in a list and lets the test say what becomes of it.
+
+Owns the double of `Mailer`: the same calls, the same checks, the same sealing, receipts and errors, with memory in the
+place of Redis and of the worker. It never waits: a delivery is decided when it is handed over, or held until the end.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from postroom.mailer import make_delivery
+from postroom.receipt import Receipt
+from postroom_broker.celery_results import MARKER
+from postroom_broker.results import StoredResult
+from postroom_contract.delivery import Delivery
+from postroom_contract.errors import (
+    BrokerUnavailable,
+    PostroomError,
+    SmtpCommandException,
+    UnknownOutcomeException,
+)
+from postroom_contract.outcome import Failed, Outcome, Partial, Refusal, Report, Sent, Unknown, report_of_error
+from postroom_contract.sealing import Keyring, generate_key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from postroom_contract.message import EmailMessage
+    from postroom_contract.session import BasicEmailSessionDetails
+
+_QUEUED = StoredResult("PENDING", None)
+
+
+class OutboxMailer:
+    """Stands in for a `Mailer`; `outbox` holds each delivery as a worker would open it, the oldest first.
+
+    Every message is sent to everybody unless the test asked for something else beforehand: `fail_next`, `refuse` or
+    `hold_next`.
+    """
+
+    def __init__(self, sessions: Mapping[str, BasicEmailSessionDetails] | None = None) -> None:
+        """Make an empty outbox.
+
+        Args:
+            sessions: the session details that `send` may be asked for by name.
+        """
+        self.outbox: list[Delivery] = []
+        self._sessions = dict(sessions or {})
+        self._keyring = Keyring.parse(generate_key())
+        self._records: dict[str, StoredResult] = {}
+        self._next: list[PostroomError | None] = []
+        self._refused: dict[str, Refusal] = {}
+
+    def fail_next(self, error: PostroomError) -> None:
+        """Let the next message fail: `BrokerUnavailable` when it is sent, any other error by its receipt."""
+        self._next.append(error)
+
+    def hold_next(self) -> None:
+        """Let the next message stay queued: its receipt times out at once, however long it was to wait."""
+        self._next.append(None)
+
+    def refuse(self, address: str, code: int = 550, enhanced: str = "5.1.1", text: str = "No such user") -> None:
+        """Let the server refuse a recipient, from now on."""
+        self._refused[address] = Refusal(code=code, enhanced=enhanced, text=text)
+
+    def send(
+        self,
+        message: EmailMessage | Mapping[str, Any],
+        session: BasicEmailSessionDetails | Mapping[str, Any] | str,
+        *,
+        close_session: bool | None = None,
+    ) -> Receipt:
+        """Put a message into the outbox and return its receipt.
+
+        Raises:
+            PostroomError: bad input, exactly as `Mailer.send` would refuse it.
+            BrokerUnavailable: `fail_next` asked for it.
+        """
+        delivery = make_delivery(message, session, self._sessions, close_session=close_session)
+        is_planned = bool(self._next)
+        error = self._next.pop(0) if is_planned else None
+        if isinstance(error, BrokerUnavailable):
+            raise error
+        # Sealed and opened again, so that the outbox holds what would have travelled and not what was passed in.
+        self.outbox.append(Delivery.open(delivery.seal(self._keyring), delivery.id, self._keyring))
+        is_held = is_planned and error is None
+        self._records[delivery.id] = _QUEUED if is_held else self._record(self._end(delivery, error))
+        return self.receipt(delivery.id)
+
+    async def asend(
+        self,
+        message: EmailMessage | Mapping[str, Any],
+        session: BasicEmailSessionDetails | Mapping[str, Any] | str,
+        *,
+        close_session: bool | None = None,
+    ) -> Receipt:
+        """Do what `send` does."""
+        return self.send(message, session, close_session=close_session)
+
+    def receipt(self, delivery_id: str) -> Receipt:
+        """The receipt of a message in the outbox."""
+        return Receipt(delivery_id, self, self._keyring)
+
+    def read(self, delivery_id: str) -> StoredResult | None:
+        """The record of a delivery, for its receipt."""
+        return self._records.get(delivery_id)
+
+    def wait(self, delivery_id: str, timeout_s: float | None) -> StoredResult | None:  # noqa: ARG002 -- it never waits
+        """The record of a delivery as it is now."""
+        return self.read(delivery_id)
+
+    def close(self) -> None:
+        """Do nothing: there is no connection, and the outbox stays readable."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _end(self, delivery: Delivery, error: PostroomError | None) -> Outcome:
+        recipients = delivery.message.recipients
+        refused = {address: self._refused[address] for address in recipients if address in self._refused}
+        kind: type[Outcome] = Sent
+        if isinstance(error, UnknownOutcomeException):
+            kind, refused = Unknown, {}
+        elif error is not None:
+            kind, refused = Failed, {}
+        elif refused:
+            kind = Failed if len(refused) == len(recipients) else Partial
+            error = _refusal(next(iter(refused.values())))
+        is_delivered = kind in {Sent, Partial}
+        report = Report(
+            message_id=delivery.message_id,
+            accepted=tuple(address for address in recipients if is_delivered and address not in refused),
+            refused=refused,
+            attempts=1,
+            possible_duplicate=False,
+            error=None if error is None else report_of_error(error),
+        )
+        return kind(delivery.id, None if error is None else error.error_code, report=report)
+
+    def _record(self, outcome: Outcome) -> StoredResult:
+        return StoredResult("SUCCESS", {"__type__": MARKER, "__value__": outcome.seal(self._keyring)})
+
+
+def _refusal(reply: Refusal) -> SmtpCommandException:
+    facts = {"command": "RCPT", "smtp_code": reply.code, "enhanced_code": reply.enhanced, "text": reply.text}
+    return SmtpCommandException(None, facts)
