@@ -25,7 +25,7 @@ from postroom_contract.errors import (
     UnauthorizedAccessException,
 )
 from postroom_contract.refusal import ContractModel, refuse
-from postroom_contract.text import STANDARD_BASE64, has_control_characters, has_surrogates
+from postroom_contract.text import STANDARD_BASE64, has_control_characters, has_surrogates, looks_encoded
 
 # The block's largest provider limit (Gmail, 25 MB); a server's own SIZE is checked when its session is open.
 MOST_ATTACHMENT_BYTES = 25 * 1000 * 1000
@@ -94,7 +94,7 @@ class Attachment(ContractModel):
     @field_validator("content_id")
     @classmethod
     def _check_content_id(cls, content_id: str | None) -> str | None:
-        if content_id is not None and not _CONTENT_ID.fullmatch(content_id):
+        if content_id is not None and (not _CONTENT_ID.fullmatch(content_id) or looks_encoded(content_id)):
             raise refuse(ErrorCode.INVALID_ARGUMENT, "wrong_type")
         return content_id
 

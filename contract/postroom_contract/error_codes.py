@@ -142,6 +142,7 @@ HINTS = {
     "blank": "It is empty or only white space.",
     "nul": "It holds a NUL.",
     "control_characters": "It holds a control character.",
+    "not_ascii": "It takes printable ASCII only, and no encoded words.",
     "unknown_value": "It is not one of the values allowed.",
     "unknown_property": "There is no such property.",
     "wrong_type": "It has the wrong type.",

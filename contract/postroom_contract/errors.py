@@ -223,7 +223,8 @@ class UnknownOutcomeException(PostroomError):
 class BrokerUnavailable(PostroomError, ConnectionError):
     """Redis could not be reached, or did not answer in time.
 
-    `maybe_enqueued` is true where the command had been handed over; sending again with `receipt_id` is then safe.
+    `maybe_enqueued` is true where the command had been handed over and its answer was lost. The receipt of `receipt_id`
+    then tells, once Redis is back, whether the message is in the queue; sending it again may send it twice.
     """
 
     default_code = ErrorCode.BROKER_UNAVAILABLE

@@ -1,7 +1,7 @@
 """The message to send, as the block describes it, with what a mail needs beyond the block.
 
-Owns the fields of `EmailMessage`, their defaults and caps, and the list of headers a caller may add. How the message
-looks on the wire is the composer's business; how it travels through the queue is `delivery`'s.
+Owns the fields of `EmailMessage`, their defaults and caps. Which headers a caller may add is `headers`' business; how the message
+looks on the wire is the composer's, and how it travels through the queue is `delivery`'s.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from pydantic import AliasChoices, BeforeValidator, Field, field_validator, mode
 from postroom_contract.address import EmailAddress
 from postroom_contract.attachment import MOST_ATTACHMENT_BYTES, Attachment
 from postroom_contract.error_codes import ErrorCode
+from postroom_contract.headers import check_headers
 from postroom_contract.refusal import ContractModel, refuse
-from postroom_contract.text import has_control_characters, has_surrogates
+from postroom_contract.text import has_control_characters, has_surrogates, looks_encoded
 
 # More than any provider takes for one message (Exchange Online: 1,000 per message); larger lists are a bulk send.
 MOST_RECIPIENTS = 1000
@@ -26,23 +27,9 @@ MOST_RECIPIENTS = 1000
 MOST_ATTACHMENTS = 100
 # RFC 5322 section 2.1.1 lets a folded header be any length; mail programs show some 200 characters of a subject.
 MOST_SUBJECT_CHARACTERS = 2000
-# Long enough for a References header of fifty message ids.
-MOST_HEADER_CHARACTERS = 8000
-MOST_HEADERS = 50
 # Gmail clips a message at 102 kB; a hundred times that is not a text any more.
 MOST_BODY_BYTES = 10 * 1000 * 1000
 
-# Headers that change nothing about who gets the message or how it is encoded; `X-` headers may be added freely.
-ALLOWED_HEADERS = frozenset(
-    {"list-unsubscribe", "list-unsubscribe-post", "list-id", "list-help", "list-archive", "list-post", "list-owner"}
-    | {"in-reply-to", "references", "thread-topic", "thread-index"}
-    | {"auto-submitted", "precedence", "feedback-id", "organization", "keywords", "comments", "sensitivity", "expires"}
-    | {"content-language", "accept-language", "disposition-notification-to", "return-receipt-to"}
-)
-# Written from `priority`; a caller's own would contradict it.
-RESERVED_HEADERS = frozenset({"x-priority", "x-msmail-priority"})
-# Narrower than RFC 5322 section 2.2 (which allows `a@b` as a name): what header names look like.
-_HEADER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,75}")
 # RFC 5322 section 3.6.4, without the obsolete forms and comments.
 _MESSAGE_ID = re.compile(r"<[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,200}@[A-Za-z0-9.\[\]:-]{1,200}>")
 
@@ -176,29 +163,12 @@ class EmailMessage(ContractModel):
     @field_validator("headers")
     @classmethod
     def _allowed(cls, headers: Mapping[str, str]) -> Mapping[str, str]:
-        if len(headers) > MOST_HEADERS:
-            raise refuse(ErrorCode.INVALID_ARGUMENT, "too_many", limit=MOST_HEADERS)
-        if len({name.lower() for name in headers}) < len(headers):
-            raise refuse(ErrorCode.INVALID_ARGUMENT, "conflict", detail="A header is there twice.")
-        for name, value in headers.items():
-            if not _HEADER_NAME.fullmatch(name):
-                raise refuse(ErrorCode.INVALID_ARGUMENT, "header_not_allowed", detail="A name is not a header's.")
-            lower = name.lower()
-            if lower in RESERVED_HEADERS or not (lower in ALLOWED_HEADERS or lower.startswith("x-")):
-                detail = f"{name} is set by Postroom or not allowed."
-                raise refuse(ErrorCode.INVALID_ARGUMENT, "header_not_allowed", detail=detail)
-            if has_control_characters(value):
-                detail = f"{name} holds a control character."
-                raise refuse(ErrorCode.INVALID_ARGUMENT, "control_characters", detail=detail)
-            if len(value) > MOST_HEADER_CHARACTERS:
-                detail = f"{name} is too long."
-                raise refuse(ErrorCode.INVALID_ARGUMENT, "too_long", limit=MOST_HEADER_CHARACTERS, detail=detail)
-        return headers
+        return check_headers(headers)
 
     @field_validator("message_id")
     @classmethod
     def _an_id(cls, message_id: str | None) -> str | None:
-        if message_id is not None and not _MESSAGE_ID.fullmatch(message_id):
+        if message_id is not None and (not _MESSAGE_ID.fullmatch(message_id) or looks_encoded(message_id)):
             raise refuse(ErrorCode.INVALID_ARGUMENT, "wrong_type", detail="Write it as <left@right>.")
         return message_id
 

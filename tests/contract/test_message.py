@@ -16,11 +16,9 @@ from postroom_contract.errors import (
     PropertyNullException,
     SmtpCommandException,
 )
+from postroom_contract.headers import ALLOWED_HEADERS, MOST_HEADER_CHARACTERS, MOST_HEADERS
 from postroom_contract.message import (
-    ALLOWED_HEADERS,
     MOST_ATTACHMENTS,
-    MOST_HEADER_CHARACTERS,
-    MOST_HEADERS,
     MOST_RECIPIENTS,
     MOST_SUBJECT_CHARACTERS,
     EmailMessage,

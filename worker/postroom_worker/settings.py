@@ -7,7 +7,7 @@ and every mistake is told at once. Retry defaults are the verdict table's own.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 class WorkerSettings:
     """Everything a worker process needs to know."""
 
-    broker_url: str
-    result_url: str
+    # Both may hold a password.
+    broker_url: str = field(repr=False)
+    result_url: str = field(repr=False)
     keyring: Keyring
     password_keyring: Keyring
     attachment_roots: tuple[Path, ...]

@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postroom_contract.address import EmailAddress
-from postroom_contract.errors import SmtpCommandException
 from postroom_worker.composer.addresses import mailboxes
 from postroom_worker.composer.fields import PREFERRED_LINE, fold
 from tests.worker.composer.deliveries import composed, one_line
@@ -72,18 +71,6 @@ def test_encoded_name_is_folded_between_its_words() -> None:
     assert all(len(line) <= PREFERRED_LINE for line in written.split("\r\n"))
     assert written.startswith("Reply-To: =?utf-8?b?")
     assert written.endswith(f"\r\n <{'a' * 60}@example.com>")
-
-
-@pytest.mark.parametrize(
-    "address", ["=?utf-8?q?x?=@example.com", '"=?utf-8?q?=0ABcc:?="@example.com', "a=?b@x.example"]
-)
-def test_mailbox_that_reads_like_an_encoded_word_is_refused(address: str) -> None:
-    """It may not be encoded, and no reader is to be tempted; the error does not repeat it."""
-    with pytest.raises(SmtpCommandException) as refused:
-        mailboxes("To", [EmailAddress(address=address)])
-
-    assert (refused.value.smtp_code, refused.value.enhanced_code) == (501, "5.1.3")
-    assert address not in str(refused.value)
 
 
 @given(names=st.lists(one_line(max_pieces=8).map(lambda name: name[:320]), min_size=1, max_size=8))

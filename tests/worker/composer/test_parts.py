@@ -3,7 +3,6 @@
 import pytest
 
 from postroom_contract.attachment import Attachment
-from postroom_contract.errors import ArgumentException
 from postroom_worker.composer.fields import fold
 from postroom_worker.composer.parts import file_part, multipart, text_part
 from tests.worker.composer.deliveries import composed
@@ -70,11 +69,3 @@ def test_parts_stand_between_boundaries() -> None:
         b"",
         b"--=_0--",
     ]
-
-
-def test_content_id_that_reads_like_an_encoded_word_is_refused() -> None:
-    """The HTML refers to it letter by letter, so it cannot be encoded either."""
-    with pytest.raises(ArgumentException) as refused:
-        file_part(Attachment(content=b"x", content_id="=?utf-8?q?=0ABcc?="), b"x", is_inline=True)
-
-    assert refused.value.facts["property"] == "Attachments"

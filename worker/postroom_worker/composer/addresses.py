@@ -11,8 +11,6 @@ import re
 from collections.abc import Iterator, Sequence
 
 from postroom_contract.address import EmailAddress
-from postroom_contract.error_codes import ErrorCode
-from postroom_contract.errors import SmtpCommandException
 from postroom_worker.composer.encoded_words import LONGEST_WORD, encoded_words
 from postroom_worker.composer.fields import PREFERRED_LINE, Field
 
@@ -23,12 +21,7 @@ _TO_ESCAPE = re.compile(r'(["\\])')
 
 
 def mailboxes(name: str, addresses: Sequence[EmailAddress]) -> Field:
-    """A field that lists mailboxes, folded after its commas and where an encoded name demands it.
-
-    Raises:
-        SmtpCommandException: a mailbox holds the start of an encoded word. It may not be encoded, and as it stands a
-            careless reader would decode it into something else.
-    """
+    """A field that lists mailboxes, folded after its commas and where an encoded name demands it."""
     if not addresses:
         # RFC 5322 section 3.6.3 lets no address list be empty; an empty group says that someone is meant.
         return Field(name, ["undisclosed-recipients:;"])
@@ -44,8 +37,6 @@ def mailboxes(name: str, addresses: Sequence[EmailAddress]) -> Field:
 
 def _mailbox(address: EmailAddress, room: int) -> Iterator[str]:
     """One mailbox in the units that a fold may separate."""
-    if "=?" in address.wire:
-        raise SmtpCommandException(ErrorCode.INVALID_ADDRESS, {"smtp_code": 501, "enhanced_code": "5.1.3"})
     name = (address.name or "").strip()
     if not name:
         yield address.wire

@@ -12,6 +12,7 @@ from email.utils import format_datetime
 from hashlib import sha256
 
 from postroom_contract.delivery import Delivery
+from postroom_contract.headers import is_free_text
 from postroom_contract.message import EmailMessageBodyFormat, EmailMessagePriority
 from postroom_worker.composer.addresses import mailboxes
 from postroom_worker.composer.fields import Field, structured, unstructured, write_block
@@ -31,8 +32,6 @@ _PRIORITY_FIELDS = {
         Field("X-Priority", ["1 (Highest)"]),
     ),
 }
-# The fields of free text among those that a caller may add, besides every `X-` field.
-_FREE_TEXT = frozenset({"comments", "organization", "thread-topic"})
 
 
 def compose(delivery: Delivery, contents: Sequence[bytes] = ()) -> bytes:
@@ -44,7 +43,6 @@ def compose(delivery: Delivery, contents: Sequence[bytes] = ()) -> bytes:
 
     Raises:
         ArgumentException: a structured header of the caller's cannot be written.
-        SmtpCommandException: an address cannot stand in a header.
     """
     root = _root(delivery, contents)
     head = write_block([*_header(delivery), Field("MIME-Version", ["1.0"]), *root.fields])
@@ -66,8 +64,7 @@ def _header(delivery: Delivery) -> Iterator[Field]:
     yield structured("Message-ID", delivery.message_id, given_as="MessageId")
     yield from _PRIORITY_FIELDS[message.priority]
     for name, value in message.headers.items():
-        is_free_text = name.lower() in _FREE_TEXT or name.lower().startswith("x-")
-        yield unstructured(name, value) if is_free_text else structured(name, value)
+        yield unstructured(name, value) if is_free_text(name) else structured(name, value)
 
 
 def _root(delivery: Delivery, contents: Sequence[bytes]) -> Part:

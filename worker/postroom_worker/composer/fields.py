@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from postroom_contract.error_codes import ErrorCode
 from postroom_contract.errors import ArgumentException, PostroomError
+from postroom_contract.text import looks_encoded
 from postroom_worker.composer.encoded_words import encoded_words
 
 # RFC 5322 section 2.1.1 asks for 78 at most; RFC 2047 section 2 insists on 76 for a line with an encoded word.
@@ -26,8 +27,6 @@ MOST_LINE_OCTETS = 998
 _PLAIN = re.compile(r"[!-~]+(?: +[!-~]+)*")
 # A fold stands for one space; where several meet it would leave a line of white space only (section 4.2, obsolete).
 _SINGLE_SPACE = re.compile(r"(?<! ) (?! )")
-# Eager readers decode these anywhere, even in a message id.
-_ENCODED_WORD = re.compile(r"=\?[^?\s]*\?[bq]\?[^?\s]*\?=", re.IGNORECASE)
 
 
 class Field(NamedTuple):
@@ -63,7 +62,7 @@ def structured(name: str, value: str, given_as: str = "Headers") -> Field:
             longer than a line.
     """
     value = value.strip().replace("\t", " ")
-    if value and (not _PLAIN.fullmatch(value) or _ENCODED_WORD.search(value)):
+    if value and (not _PLAIN.fullmatch(value) or looks_encoded(value)):
         raise _refusal(given_as, "not_ascii", f"{name} takes printable ASCII only, and no encoded words.")
     units = _SINGLE_SPACE.split(value) if value else []
     if any(len(unit) >= LONGEST_LINE for unit in units):
