@@ -5,13 +5,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PACKAGES := contract broker producer worker tests
+PACKAGES := contract broker producer worker tests ops/bench
 # The tool that writes the lock files; no other target needs it.
 UV_VERSION := 0.13.9
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv node demo test check format lock clean
+.PHONY: help venv node demo test check bench format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ check: $(STAMP) ## format, lint, types, import rules, layout
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest --quiet tests/test_layout.py
+
+bench: $(STAMP) ## measure side by side what the documents claim: ratios, medians of interleaved runs
+	@for script in ops/bench/*.py; do echo "$$script"; $(BIN)/python $$script; done
 
 format: $(STAMP) ## rewrite the code in the house format
 	$(BIN)/ruff format $(PACKAGES)

@@ -9,9 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.leaked_keys import find_leaked_keys
 from tests.support.valkey import ValkeyServer, connect, find_server
+
+# No test asserts how long anything takes, and these machines are noisy.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def require(what: str, *, is_there: bool) -> None:

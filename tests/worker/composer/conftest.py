@@ -3,14 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
 
 from tests.conftest import require
 from tests.worker.composer.readers import Reader, mailparser, mailparser_is_there, read_with_stdlib
-
-# No test asserts how long anything takes; the first mail that Node.js reads takes a while.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", params=["stdlib", "mailparser"])
