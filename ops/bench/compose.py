@@ -1,4 +1,4 @@
-# ruff: noqa: T201, INP001 -- a script that prints its findings
+
 """How long composing takes, beside the standard library's generator: run it, and read the last column.
 
 Owns nothing but the comparison: both sides write the same message, in turns, so that a busy machine slows both alike.

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from postroom.testing import MessageRecord, SmtpServer
+from tests.support.payloads import BLOCK_MESSAGE
 from tests.support.post import PASSWORD, USERNAME, Post
 
-FROM = {"Name": None, "Address": "sender@gmail.com"}
 SMALL_FILE = b"id,name\r\n1,Ann\r\n"
 # Every byte there is, several times over, with what SMTP and MIME might stumble over.
 BINARY_FILE = bytes(range(256)) * 40 + b"\r\n.\r\n\x00\xff"
@@ -27,17 +27,7 @@ def address(name: str) -> dict[str, str | None]:
 
 def example(**changes: Any) -> dict[str, Any]:
     """The reference's first payload, verbatim, with what an example changes in it."""
-    return {
-        "To": [address("recipient@outlook.com")],
-        "From": FROM,
-        "Cc": [],
-        "Bcc": [],
-        "Priority": None,
-        "Subject": "Example email subject",
-        "BodyFormat": None,
-        "Body": "Example email body",
-        "Attachments": [],
-    } | changes
+    return BLOCK_MESSAGE | changes
 
 
 THREE = [address(f"recipient{number}@outlook.com") for number in (1, 2, 3)]
@@ -111,7 +101,7 @@ def check_copy(asked: dict[str, Any], copy: MessageRecord, answer: dict[str, Any
     fields = {field: [entry["Address"] for entry in asked[field] or []] for field in ("To", "Cc", "Bcc")}
 
     assert list(copy.recipients) == [*fields["To"], *fields["Cc"], *fields["Bcc"]]
-    assert copy.sender == FROM["Address"]
+    assert copy.sender == "sender@gmail.com"
     assert answer["accepted"] == list(copy.recipients)
     assert answer["message_id"] == parsed["Message-ID"]
     for field in ("To", "Cc"):

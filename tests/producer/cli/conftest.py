@@ -15,6 +15,7 @@ from postroom.cli import main
 from postroom.testing.ports import free_port
 from postroom_contract.encrypted_text import EncryptedText
 from postroom_contract.sealing import Keyring, generate_key
+from tests.support.payloads import BLOCK_MESSAGE
 
 PASSWORD = "s3cret-pass-phrase"
 
@@ -62,17 +63,7 @@ def request_json(keys: Keys) -> dict[str, Any]:
         PASSWORD, keyring=Keyring.parse(keys.password), host=host, port=port, username=username
     )
     return {
-        "EmailMessage": {
-            "To": [{"Name": None, "Address": "recipient@outlook.com"}],
-            "From": {"Name": None, "Address": "sender@gmail.com"},
-            "Cc": [],
-            "Bcc": [],
-            "Priority": None,
-            "Subject": "Example email subject",
-            "BodyFormat": None,
-            "Body": "Example email body",
-            "Attachments": [],
-        },
+        "EmailMessage": BLOCK_MESSAGE,
         "BasicEmailSessionDetails": {
             "ServerDetails": {"Host": host, "Port": port, "UseSsl": True},
             "Credentials": {"Domain": None, "Username": username, "Password": encrypted.token},

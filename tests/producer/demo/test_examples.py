@@ -6,6 +6,7 @@ from postroom.demo.examples import ATTACHMENTS, all_examples, block_examples, fa
 from postroom_contract.error_codes import ErrorCode
 from postroom_contract.message import EmailMessage, EmailMessageBodyFormat, EmailMessagePriority
 from postroom_contract.outcome import State
+from tests.support.payloads import BLOCK_MESSAGE
 
 
 def test_blocks_examples_are_all_there(tmp_path: Path) -> None:
@@ -21,17 +22,7 @@ def test_blocks_examples_are_all_there(tmp_path: Path) -> None:
 
 def test_plain_example_is_the_blocks_payload_verbatim(tmp_path: Path) -> None:
     """Names and nulls are the block's own."""
-    assert block_examples(tmp_path)[0].message == {
-        "To": [{"Name": None, "Address": "recipient@outlook.com"}],
-        "From": {"Name": None, "Address": "sender@gmail.com"},
-        "Cc": [],
-        "Bcc": [],
-        "Priority": None,
-        "Subject": "Example email subject",
-        "BodyFormat": None,
-        "Body": "Example email body",
-        "Attachments": [],
-    }
+    assert block_examples(tmp_path)[0].message == BLOCK_MESSAGE
 
 
 def test_failures_cover_the_blocks_session_errors(tmp_path: Path) -> None:
