@@ -23,6 +23,7 @@ from postroom_worker.delivery import deliver
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from postroom_contract.sealing import Keyring
     from postroom_worker.delivery import Office
 
 
@@ -47,11 +48,17 @@ class DeliverTask(AsyncTask):
             raise PostroomError(ErrorCode.INTERNAL, {"reason": type(bug).__name__}) from None
         if isinstance(result, Outcome):
             events.attempt_ended(result, time.monotonic() - started)
-            result.seal(office.keyring)
-            if error_of(result) is not None:
-                raise result.sealed_error(office.keyring) or PostroomError(ErrorCode.INTERNAL)
-            return result
+            return _as_celery_wants_it(result, office.keyring)
         error = public(result.error)
         events.attempt_put_off(str(request.id), error, result.after_s, result.progress.attempts)
         arguments = (payload, result.progress.seal(str(request.id), office.keyring))
         return RetryLater(result.after_s, error, arguments)
+
+
+def _as_celery_wants_it(outcome: Outcome, keyring: Keyring) -> Outcome:
+    """An outcome to return or, where nobody is known to have got the message, an error to raise: both sealed."""
+    error = None if error_of(outcome) is None else outcome.sealed_error(keyring)
+    if error is not None:
+        raise error
+    outcome.seal(keyring)
+    return outcome
