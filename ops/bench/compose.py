@@ -1,4 +1,3 @@
-
 """How long composing takes, beside the standard library's generator: run it, and read the last column.
 
 Owns nothing but the comparison: both sides write the same message, in turns, so that a busy machine slows both alike.
