@@ -35,7 +35,7 @@ class AiosmtpdServer:
     def __init__(self, context: ssl.SSLContext) -> None:
         self._handler = _Handler()
         common: dict[str, Any] = {"data_size_limit": LARGEST_MESSAGE_OCTETS, "enable_SMTPUTF8": True}
-        with_auth = common | {"authenticator": _authenticate, "auth_required": True}
+        with_auth = common | {"authenticator": _authenticate}
         self._controllers = {
             Way.CLEAR: self._controller(**common),
             Way.STARTTLS: self._controller(tls_context=context, **with_auth),
@@ -121,6 +121,10 @@ class _Handler:
         assert isinstance(envelope.content, bytes)
         self.copies.append(Copy(envelope.mail_from or "", tuple(envelope.rcpt_tos), envelope.content))
         return "250 2.0.0 Taken"
+
+    async def handle_RSET(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        self._count(session, "rset")
+        return "250 2.0.0 Forgotten"
 
     async def handle_QUIT(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         self._count(session, "quit")

@@ -13,16 +13,14 @@ from typing import Any
 from postroom_contract.delivery import Delivery
 from postroom_contract.session import Anonymous, BasicEmailSessionDetails, ServerDetails
 from postroom_worker.composer import compose
-from postroom_worker.smtp import Access, Envelope, SessionCache, TransactionReport
+from postroom_worker.smtp import Access, Envelope, SessionCache, Timeouts, TransactionReport
 from tests.support.other_server import Way
 from tests.support.post import PASSWORD, USERNAME, a_message
 
 # Every octet there is, what ends a message for one server or another, and enough to fill several segments.
 ATTACHED = (bytes(range(256)) + b"\r\n.\r\n\n.\n\n.\r\n\r\n.\n\r.\r\x00\xff") * 200
 
-_NOWHERE = BasicEmailSessionDetails(
-    server_details=ServerDetails(host="localhost", port=25), credentials=Anonymous()
-)
+_NOWHERE = BasicEmailSessionDetails(server_details=ServerDetails(host="localhost", port=25), credentials=Anonymous())
 
 
 def a_letter(number: int = 0, **changes: Any) -> Delivery:
@@ -47,11 +45,11 @@ def clear_access_to(port: int) -> Access:
     return Access("localhost", port, use_ssl=False, allow_cleartext=True)
 
 
-def send(access: Access, *letters: Delivery) -> list[TransactionReport]:
+def send(access: Access, *letters: Delivery, timeouts: Timeouts | None = None) -> list[TransactionReport]:
     """Send letters one after the other, and say goodbye."""
 
     async def send_all() -> list[TransactionReport]:
-        cache = SessionCache()
+        cache = SessionCache(timeouts=timeouts)
         try:
             return [await send_over(cache, access, letter) for letter in letters]
         finally:
@@ -62,8 +60,9 @@ def send(access: Access, *letters: Delivery) -> list[TransactionReport]:
 
 async def send_over(cache: SessionCache, access: Access, letter: Delivery) -> TransactionReport:
     """Send one letter over a cache."""
-    envelope = Envelope(letter.message.sender.wire, letter.message.recipients)
-    return await cache.send(access, envelope, write(letter), on_commit=_nothing)
+    message, content = letter.message, write(letter)
+    envelope = Envelope(message.sender.wire, message.recipients, has_utf8_headers=not content.isascii())
+    return await cache.send(access, envelope, content, on_commit=_nothing)
 
 
 async def _nothing() -> None:

@@ -12,14 +12,17 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from enum import Enum
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from postroom.testing import SmtpServer, free_port
+from postroom.testing import CertificateKit, SmtpServer, free_port
+from postroom.testing.certificates import HOSTS
 from tests.support.other_server import (
     ARRIVAL_TIMEOUT_S,
     LARGEST_MESSAGE_OCTETS,
@@ -30,6 +33,8 @@ from tests.support.other_server import (
 )
 from tests.support.postfix_services import AuthService, PolicyService
 from tests.support.waiting import wait_until
+
+ROOT = Path(__file__).parents[2]
 
 # Queue folders by owner and mode, as Postfix's own postfix-files lists them.
 OF_THE_MAIL_OWNER = ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "saved", "trace")
@@ -53,6 +58,7 @@ proxy_read_maps =
 smtpd_peername_lookup = no
 smtp_dns_support_level = disabled
 smtp_host_lookup = native
+smtp_connection_cache_on_demand = no
 
 # On to the server that records.
 relayhost = [127.0.0.1]:{relay_port}
@@ -77,13 +83,12 @@ smtpd_forbid_unauth_pipelining = no
 """
 
 MASTER = """
-127.0.0.1:{clear} inet n - n - - smtpd -o smtpd_tls_security_level=none -o smtpd_sasl_auth_enable=no
+127.0.0.1:{clear} inet n - n - - smtpd -o {in_the_clear}
 127.0.0.1:{starttls} inet n - n - - smtpd
 127.0.0.1:{implicit} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes
-127.0.0.1:{silent_about_size} inet n - n - - smtpd
-  -o smtpd_tls_security_level=none -o smtpd_sasl_auth_enable=no -o smtpd_discard_ehlo_keywords=size
-127.0.0.1:{impatient} inet n - n - - smtpd
-  -o smtpd_tls_security_level=none -o smtpd_sasl_auth_enable=no -o smtpd_timeout=1s
+127.0.0.1:{silent_about_size} inet n - n - - smtpd -o {in_the_clear} -o smtpd_discard_ehlo_keywords=size
+127.0.0.1:{impatient} inet n - n - - smtpd -o {in_the_clear} -o smtpd_timeout=1s
+127.0.0.1:{for_two} inet n - n - - smtpd -o {in_the_clear} -o smtpd_recipient_limit=2
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
 tlsmgr unix - - n - 1 tlsmgr
@@ -99,7 +104,17 @@ anvil unix - - n - 1 anvil
 postlog unix-dgram n - n - 1 postlogd
 """
 
+IN_THE_CLEAR = "smtpd_tls_security_level=none -o smtpd_sasl_auth_enable=no"
+
 _GOODBYE = re.compile(r"postfix/smtpd\[\d+\]: disconnect from \S+ (.*)")
+
+
+class Oddity(Enum):
+    """What is odd about a further port, in the clear, in `Postfix.oddities`."""
+
+    SILENT_ABOUT_SIZE = "announces no SIZE, and refuses what is too large when it has it"
+    IMPATIENT = "hangs up with 421 after a second of silence"
+    FOR_TWO = "takes two recipients at a time"
 
 
 def program() -> Path | None:
@@ -116,16 +131,10 @@ class Postfix:
 
     pipelines = True
 
-    def __init__(self, chain: bytes) -> None:
-        """Prepare an instance.
-
-        Args:
-            chain: its private key and certificate, PEM, the key first.
-        """
-        self._chain = chain
+    def __init__(self, certificates: CertificateKit) -> None:
+        self._certificates = certificates
         self._ports = {way: free_port() for way in Way}
-        self.port_silent_about_size = free_port()
-        self.impatient_port = free_port()
+        self.oddities = {oddity: free_port() for oddity in Oddity}
         self.relay = SmtpServer()
 
     @property
@@ -135,12 +144,14 @@ class Postfix:
     @property
     def log(self) -> str:
         """What Postfix has said so far."""
-        return self._log.read_text() if self._log.exists() else ""
+        log = self._folder / "log"
+        return log.read_text() if log.exists() else ""
 
     def wait_for_copies(self, count: int) -> list[Copy]:
-        messages = self.relay.wait_for_messages(count, ARRIVAL_TIMEOUT_S)
+        # Whatever it has said 250 to is in its queue; when that is empty, all has been relayed and nothing is to come.
+        wait_until(lambda: not any(self._queued()), ARRIVAL_TIMEOUT_S, "Postfix to relay all it took")
+        messages = self.relay.messages
         assert len(messages) == count
-        assert self._is_drained()
         return [Copy(message.sender, message.recipients, message.data) for message in messages]
 
     def wait_for_visits(self, count: int) -> list[Visit]:
@@ -169,7 +180,7 @@ class Postfix:
         # Not pytest's folder: Postfix's own user has to get there, and that one is root's.
         folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="postfix-")))
         folder.chmod(0o755)
-        self._log = folder / "log"
+        self._folder = folder
         running.enter_context(self.relay)
         auth_port = running.enter_context(AuthService()).port
         policy_port = running.enter_context(PolicyService()).port
@@ -178,14 +189,17 @@ class Postfix:
         master = program()
         assert master is not None
         with (folder / "output").open("wb") as output:
-            process = subprocess.Popen([master, "-c", folder, "-d"], stdout=output, stderr=output, start_new_session=True)
+            command = [sys.executable, "-m", "tests.support.reaper", str(master), "-c", str(folder), "-d"]
+            process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True)
         running.callback(self._stop, process)
         wait_until(lambda: "daemon started" in self.log or process.poll() is not None, READY_TIMEOUT_S, "Postfix")
         assert process.poll() is None, (folder / "output").read_text() + self.log
 
     def _configure(self, folder: Path, auth_port: int, policy_port: int) -> None:
-        (folder / "chain.pem").write_bytes(self._chain)
-        (folder / "main.cf").write_text(
+        certificate = self._certificates._ca.issue_cert(*HOSTS)
+        certificate.private_key_and_cert_chain_pem.write_to_path(str(folder / "chain.pem"))
+        main = folder / "main.cf"
+        main.write_text(
             MAIN.format(
                 folder=folder,
                 relay_port=self.relay.port,
@@ -194,10 +208,10 @@ class Postfix:
                 largest=LARGEST_MESSAGE_OCTETS,
             )
         )
-        ports = {way.name.lower(): port for way, port in self._ports.items()}
-        (folder / "master.cf").write_text(
-            MASTER.format(**ports, silent_about_size=self.port_silent_about_size, impatient=self.impatient_port)
-        )
+        # Every Postfix program waits until this file is two seconds old, lest somebody still writes it.
+        os.utime(main, (0, 0))
+        ports = {door.name.lower(): port for door, port in [*self._ports.items(), *self.oddities.items()]}
+        (folder / "master.cf").write_text(MASTER.format(in_the_clear=IN_THE_CLEAR, **ports))
 
     @staticmethod
     def _make_queue(folder: Path) -> None:
@@ -211,11 +225,12 @@ class Postfix:
         (folder / "data").mkdir(mode=0o700)
         shutil.chown(folder / "data", "postfix")
 
-    def _is_drained(self) -> bool:
-        """Whether no message is left that a test has not seen; one is removed some moments after it was relayed."""
+    def _queued(self) -> Iterator[Path]:
+        """Yield the messages in its queue; in the order in which they move, so that none is missed."""
+        for name in ("incoming", "active", "deferred"):
+            yield from (path for path in (self._folder / "queue" / name).rglob("*") if path.is_file())
 
-    @staticmethod
-    def _stop(process: subprocess.Popen[bytes]) -> None:
-        """End the master, which takes its children along."""
-        process.send_signal(signal.SIGTERM)
+    def _stop(self, process: subprocess.Popen[bytes]) -> None:
+        if process.poll() is None:
+            os.kill(int((self._folder / "queue" / "pid" / "master.pid").read_text()), signal.SIGTERM)
         process.wait(READY_TIMEOUT_S)

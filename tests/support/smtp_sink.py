@@ -54,7 +54,7 @@ class SmtpSink:
 
     @property
     def dumped(self) -> list[Dumped]:
-        """All messages that it has taken, in no order."""
+        """All messages that it has taken or is about to take, in no order."""
         return list(self._read_dumps())
 
     def __enter__(self) -> Self:
@@ -87,7 +87,10 @@ class SmtpSink:
 
     def _read_dumps(self) -> Iterator[Dumped]:
         for path in self._folder.iterdir():
-            dump = message_from_bytes(path.read_bytes(), policy=policy.default)
+            try:
+                dump = message_from_bytes(path.read_bytes(), policy=policy.default)
+            except FileNotFoundError:  # begun, and taken away meanwhile
+                continue
             # Above the message it writes the envelope: X-Rcpt-Args: <ann@example.com>
             recipients = tuple(str(argument).strip("<>") for argument in dump.get_all("X-Rcpt-Args", []))
             yield Dumped(recipients, str(dump["Message-ID"]))

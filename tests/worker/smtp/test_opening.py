@@ -30,6 +30,16 @@ async def test_implicit_tls_is_encrypted_from_the_first_byte(trusted: Certificat
         assert verbs(server) == ("EHLO", "AUTH", "QUIT")
 
 
+async def test_a_server_that_hangs_up_behind_its_goodbye_breaks_nothing(trusted: CertificateKit) -> None:
+    """What asyncio's TLS transport makes of a second close (it forgets its protocol) does not befall us."""
+    with SmtpServer(tls="implicit", ssl_context=trusted.server_context()) as server:
+        connection = (await open_to(access_to(server, use_ssl=True)))._connection
+        await connection.quit(QUICK.quit_s)
+
+        assert connection.is_encrypted
+        connection.abort()
+
+
 async def test_starttls_forgets_what_was_said_before(trusted: CertificateKit) -> None:
     """EHLO again: what the server offers inside TLS is what counts (RFC 3207 section 4.2)."""
     rules = [at("EHLO").when(lambda moment: not moment.is_encrypted).reply("250-x", "250-PIPELINING", "250 STARTTLS")]

@@ -555,3 +555,29 @@ def _is_committed(sending: asyncio.Task[Any]) -> bool:
             return True
         step = getattr(step, "cr_await", None)
     return False
+
+
+@pytest.mark.parametrize("extensions", [EXTENSIONS, WITHOUT_PIPELINING], ids=["pipelined", "one by one"])
+async def test_a_refusal_in_one_breath_with_the_354_is_a_refusal(extensions: list[str]) -> None:
+    """A server that says 354 and 550 at once has refused: nothing is sent, and it is not taken for a lost connection."""
+    at_once = at("DATA").reply("354 Go on", "550 5.7.1 I have thought better of it")
+    with SmtpServer(rules=[at_once], extensions=extensions) as server:
+        report = await send_once(server)
+
+        assert server.messages == ()
+    answer = report.answer_for("one@there.example")
+    assert answer is not None
+    assert (answer.command, answer.reply.code) == (".", 550)
+    assert report.never_sent
+    assert report.lost is None
+
+
+async def test_more_than_a_refusal_behind_the_354_ends_the_connection() -> None:
+    """One reply is due after the 354; a second one belongs to nothing, and nothing is sent."""
+    chatty = at("DATA").reply("354 Go on", "550 5.7.1 No", "250 2.0.0 Or yes")
+    with SmtpServer(rules=[chatty]) as server:
+        report = await send_once(server)
+
+        assert server.messages == ()
+    assert report.never_sent
+    assert not report.connection_usable

@@ -104,7 +104,7 @@ class SmtpConnection(asyncio.Protocol):
         return str(name[0])
 
     def expect(self, replies: int) -> None:
-        """Say how many more replies are due; without this they would be unasked for."""
+        """Say how many more replies are due (or fewer); without this they would be unasked for."""
         self._expected += replies
 
     def check_open(self) -> None:
@@ -177,7 +177,9 @@ class SmtpConnection(asyncio.Protocol):
             with contextlib.suppress(LinkLost):
                 if self.is_quiet:
                     await self.ask(b"QUIT", timeout_s)
-            self._transport.close()
+            # Closed a second time, asyncio's TLS transport forgets its protocol, and `abort` then fails (Python 3.11.2).
+            if not self._transport.is_closing():
+                self._transport.close()
             with contextlib.suppress(LinkLost):
                 await self._wait_until(lambda: self._is_closed, timeout_s)
         finally:

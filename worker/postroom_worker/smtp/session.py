@@ -144,15 +144,18 @@ class SmtpSession:
     async def _converse(self, transaction: Transaction, on_commit: OnCommit) -> None:
         while not transaction.is_over:
             if group := transaction.next_group():
-                self._connection.expect(transaction.outstanding)
+                # With DATA the reply to the message is due as well: a refusal may come right behind the 354.
+                self._connection.expect(transaction.outstanding + transaction.awaits_go_ahead)
                 self._connection.write(group)
             if transaction.wants_content:
                 await self._write_content(transaction, on_commit)
+            is_go_ahead = transaction.awaits == "DATA"
             transaction.receive(await self._read(transaction.awaits))
+            if is_go_ahead and not transaction.wants_content:
+                self._connection.expect(-1)
 
     async def _write_content(self, transaction: Transaction, on_commit: OnCommit) -> None:
         wire = memoryview(transaction.start_content())
-        self._connection.expect(1)
         # The last block is always a full one if there is more than one: the terminator is in it as a whole.
         last = max(0, len(wire) - BLOCK_OCTETS)
         for start in range(0, last, BLOCK_OCTETS):

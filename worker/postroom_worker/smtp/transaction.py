@@ -72,6 +72,11 @@ class Transaction:
         return len(self._awaited) or int(self.awaits is not None)
 
     @property
+    def awaits_go_ahead(self) -> bool:
+        """Whether the reply to DATA is still to come: a server may refuse the message in one breath with its 354."""
+        return any(command.verb == "DATA" for command in self._awaited)
+
+    @property
     def wants_content(self) -> bool:
         """Whether the server waits for the message now, and somebody is there to get it."""
         is_invited = self.phase is Phase.ENVELOPE and self._data is not None and self._data.wants_more
