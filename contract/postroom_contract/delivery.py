@@ -66,6 +66,8 @@ class Progress(ContractModel):
     refused: dict[str, Refusal] = Field(default_factory=dict)
     # Recipients of a message that was handed over whole and never answered for.
     unknown: tuple[str, ...] = ()
+    # Whether an attempt may have sent it and left no word: a worker that died, a message that was delivered twice.
+    possible_duplicate: bool = False
     # Why the first of those who will not get it will not: `{"code", "facts"}`.
     error: dict[str, Any] | None = None
 

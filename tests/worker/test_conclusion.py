@@ -217,3 +217,15 @@ def test_what_celery_is_told_of_a_retry_names_nobody() -> None:
     )
 
     assert public(error).facts == {"smtp_code": 450, "retryable": True}
+
+
+def test_a_message_given_out_before_may_be_a_duplicate_and_says_so() -> None:
+    """The queue never heard of the earlier attempt again: the outcome warns, also after a retry in between."""
+    again = attempt(ANN)
+    again.redelivered = True
+    first = concluded(again, report({ANN: BUSY}))
+    assert isinstance(first, Again)
+    second = outcome(attempt(ANN, progress=first.progress), report({ANN: OK}))
+
+    assert (second.state, second.possible_duplicate) == (State.SENT, True)
+    assert not outcome(attempt(ANN), report({ANN: OK})).possible_duplicate

@@ -19,13 +19,13 @@ from postroom_worker.tasks import DeliverTask
 from tests.worker.test_delivery import KEYS, PASSWORD_KEYS, a_delivery
 
 
-def run(delivery: Delivery, payload: str | None = None) -> Any:
+def run(delivery: Delivery, payload: str | None = None, **delivery_info: object) -> Any:
     """Run the task once, as the pool does."""
 
     async def once() -> Any:
         office = Office(KEYS, PASSWORD_KEYS, SessionCache(), (), 1_000_000)
         try:
-            request = Context(id=delivery.id)
+            request = Context(id=delivery.id, delivery_info=delivery_info)
             return await DeliverTask(lambda: office).arun(request, payload or delivery.seal(KEYS))
         finally:
             await office.sessions.aclose()
@@ -83,3 +83,12 @@ def test_a_bug_reaches_celery_without_its_words(monkeypatch: pytest.MonkeyPatch)
     assert (caught.value.error_code, caught.value.reason) == (1500, "KeyError")
     assert caught.value.__cause__ is None
     assert "ann" not in str(caught.value)
+
+
+def test_a_redelivered_message_is_told_as_a_possible_duplicate() -> None:
+    """Celery's mark on the message reaches the outcome."""
+    with SmtpServer() as server:
+        first = run(a_delivery(server, "ann@example.com"), redelivered=False)
+        second = run(a_delivery(server, "ann@example.com"), redelivered=True)
+
+    assert (first.possible_duplicate, second.possible_duplicate) == (False, True)

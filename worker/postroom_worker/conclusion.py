@@ -50,6 +50,8 @@ class Attempt:
 
     delivery: Delivery
     progress: Progress
+    # The queue gave this message out before and never heard of it again: nobody knows what became of that attempt.
+    redelivered: bool = False
     accepted: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     # Why each of the others did not get it.
@@ -106,6 +108,7 @@ def conclude(attempt: Attempt, *, now: datetime, random: Callable[[], float]) ->
         accepted=(*earlier.accepted, *attempt.accepted),
         refused=refusals,
         unknown=(*earlier.unknown, *attempt.unknown),
+        possible_duplicate=earlier.possible_duplicate or attempt.redelivered,
         # The first final refusal is kept: a later attempt sends to others and would not know of it.
         error=earlier.error or (report_of_error(spent[0]) if spent else None),
     )
@@ -146,6 +149,7 @@ def _outcome(delivery: Delivery, progress: Progress) -> Outcome:
         refused=progress.refused,
         unknown=progress.unknown,
         attempts=progress.attempts,
+        possible_duplicate=progress.possible_duplicate,
         error=error,
     )
     return kind(delivery.id, None if error is None else error["code"], report=report)

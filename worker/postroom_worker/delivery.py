@@ -53,7 +53,9 @@ class Office:
     random: Callable[[], float] = any_number
 
 
-async def deliver(office: Office, delivery_id: str, payload: str, earlier: str | None) -> Outcome | Again:
+async def deliver(
+    office: Office, delivery_id: str, payload: str, earlier: str | None, *, redelivered: bool = False
+) -> Outcome | Again:
     """Make one attempt.
 
     Args:
@@ -61,13 +63,14 @@ async def deliver(office: Office, delivery_id: str, payload: str, earlier: str |
         delivery_id: the delivery's id, to which both texts are bound.
         payload: the sealed delivery.
         earlier: the sealed progress of earlier attempts; None before the first.
+        redelivered: the queue gave this very message out before and never heard of it again.
     """
     try:
         delivery = Delivery.open(payload, delivery_id, office.keyring)
         progress = Progress.open(earlier, delivery_id, office.keyring)
     except PostroomError as unreadable:
         return _unreadable(delivery_id, unreadable)
-    attempt = Attempt(delivery, progress)
+    attempt = Attempt(delivery, progress, redelivered)
     try:
         access = open_credentials(delivery.session, office.password_keyring)
         await _send(office, attempt, access)

@@ -42,7 +42,8 @@ class DeliverTask(AsyncTask):
         office = self._office()
         started = time.monotonic()
         try:
-            result = await deliver(office, str(request.id), payload, progress)
+            redelivered = bool((request.delivery_info or {}).get("redelivered"))
+            result = await deliver(office, str(request.id), payload, progress, redelivered=redelivered)
         except Exception as bug:  # noqa: BLE001 -- whatever it is, its text may quote the message and must not reach Celery
             events.bug_met(str(request.id), bug)
             raise PostroomError(ErrorCode.INTERNAL, {"reason": type(bug).__name__}) from None
