@@ -5,6 +5,7 @@ that side's own conftest.
 """
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,10 @@ from tests.support.valkey import ValkeyServer, connect, find_server
 # No test asserts how long anything takes, and these machines are noisy.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+# A shell starts `make test &` with Ctrl-C ignored, and what the tests start and interrupt would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def require(what: str, *, is_there: bool) -> None:

@@ -1,12 +1,13 @@
 """Connections to Redis, and the translation of its errors.
 
-Owns the client's timeouts and the one place where redis-py's exceptions become `BrokerUnavailable`. What is written to
-Redis and under which names is decided by the publisher and the results.
+Owns the two settings that say where Redis is, the client's timeouts, and the one place where redis-py's exceptions become
+`BrokerUnavailable`. What is written to Redis and under which names is decided by the publisher and the results.
 """
 
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -16,9 +17,12 @@ from redis.retry import Retry
 
 from postroom_contract.error_codes import ErrorCode
 from postroom_contract.errors import BrokerUnavailable, SettingsException
+from postroom_contract.names import DEFAULT_BROKER_URL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from postroom_contract.environment import Environment
 
 # Together below 6 s, which is how long a web request may be made to wait for the news that Redis is away.
 CONNECT_TIMEOUT_S = 2.0
@@ -33,6 +37,16 @@ _REFUSALS = (
     redis.exceptions.BusyLoadingError,
     redis.exceptions.ResponseError,
 )
+
+
+def read_urls(environment: Environment) -> tuple[str, str]:
+    """Where messages wait and where outcomes are kept; what is no Redis URL becomes one of the mistakes."""
+    broker_url = environment.text("POSTROOM_BROKER_URL", DEFAULT_BROKER_URL)
+    result_url = environment.text("POSTROOM_RESULT_URL", broker_url)
+    # Where both are the same, one mistake is told once.
+    for url, name in {result_url: "POSTROOM_RESULT_URL", broker_url: "POSTROOM_BROKER_URL"}.items():
+        environment.checked(partial(connect, url), name)
+    return broker_url, result_url
 
 
 def connect(url: str) -> redis.Redis:

@@ -76,7 +76,7 @@ SENTENCES = {
     ErrorCode.INVALID_HOST: "The host[ {host}] does not exist.",
     ErrorCode.SSL_REQUIRED: "The port[ {port}] wants TLS from the first byte; try UseSsl true.",
     ErrorCode.SSL_UNSUPPORTED: "TLS could not be established[ on port {port}].",
-    ErrorCode.INVALID_USER_CREDENTIALS: "The server refused the user name and password.",
+    ErrorCode.INVALID_USER_CREDENTIALS: "Logging in with this user name and password failed[: {reply}].",
     ErrorCode.INVALID_CERTIFICATE: "The OAuth certificate[ at {path}], its password or its content is bad.",
     ErrorCode.INVALID_GMAIL_CLIENT_CREDENTIALS: "The OAuth address[ {address}] or its client id is bad.",
     ErrorCode.INVALID_ARGUMENT: "{property} is not valid.",

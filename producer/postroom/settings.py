@@ -6,16 +6,15 @@ the start, and every mistake is told at once.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from postroom_broker.connection import connect
+from postroom_broker.connection import read_urls
 from postroom_contract.environment import Environment
 from postroom_contract.errors import PostroomError
-from postroom_contract.names import DEFAULT_BROKER_URL
 from postroom_contract.session import BasicEmailSessionDetails
 
 if TYPE_CHECKING:
@@ -45,12 +44,9 @@ class ProducerSettings:
             SettingsException: something is missing or wrong; all of it is listed.
         """
         environment = Environment(variables)
-        broker_url = environment.text("POSTROOM_BROKER_URL", DEFAULT_BROKER_URL)
-        result_url = environment.text("POSTROOM_RESULT_URL", broker_url)
         keyring = environment.keyring("POSTROOM_KEYS")
         sessions = _read_sessions(environment)
-        for url, name in {result_url: "POSTROOM_RESULT_URL", broker_url: "POSTROOM_BROKER_URL"}.items():
-            environment.checked(partial(connect, url), name)
+        broker_url, result_url = read_urls(environment)
         environment.refuse_mistakes()
         assert keyring is not None  # a missing ring is a mistake, and was refused
         return cls(broker_url, result_url, keyring, sessions)
@@ -63,7 +59,12 @@ def _read_sessions(environment: Environment) -> dict[str, BasicEmailSessionDetai
         return {}
     try:
         document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as unreadable:
+    except tomllib.TOMLDecodeError as wrong:
+        # The place alone: the rest of what the parser says may quote a piece of a password.
+        place = re.search(r"at (line \d+, column \d+|end of document)", str(wrong))
+        environment.mistakes.append(f"POSTROOM_SESSIONS_FILE is not valid TOML{f' ({place[1]})' if place else ''}")
+        return {}
+    except (OSError, UnicodeDecodeError) as unreadable:
         environment.mistakes.append(f"POSTROOM_SESSIONS_FILE cannot be read ({type(unreadable).__name__})")
         return {}
     tables = document.get("sessions")

@@ -93,6 +93,7 @@ def test_the_settings_table_lists_what_the_code_reads() -> None:
     """No variable is missing there, and none is there that nothing reads."""
     listed = re.findall(r"^\| `(POSTROOM_\w+)`", README, re.MULTILINE)
     sources = [path for side in ("worker", "producer") for path in (ROOT / side).rglob("settings.py")]
+    sources.append(ROOT / "broker/postroom_broker/connection.py")
     read = {name for path in sources for name in re.findall(r'"(POSTROOM_\w+)"', path.read_text(encoding="utf-8"))}
 
     assert len(listed) == len(set(listed))

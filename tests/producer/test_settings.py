@@ -106,7 +106,9 @@ def test_named_sessions(tmp_path: Path) -> None:
     ("text", "told"),
     [
         (b"\xff", "POSTROOM_SESSIONS_FILE cannot be read (UnicodeDecodeError)"),
-        ("[sessions.x\npassword = 'canary'", "POSTROOM_SESSIONS_FILE cannot be read (TOMLDecodeError)"),
+        ("[sessions.x\npassword = 'canary'", "POSTROOM_SESSIONS_FILE is not valid TOML (line 1, column 12)"),
+        ("[sessions.x]\npassword = 'canary", "POSTROOM_SESSIONS_FILE is not valid TOML (end of document)"),
+        ("[sessions.x]\npassword = canary", "POSTROOM_SESSIONS_FILE is not valid TOML (line 2, column 12)"),
         ("", "POSTROOM_SESSIONS_FILE holds something else than tables [sessions.<name>]"),
         ("[session.x]\nhost = 'canary'", "POSTROOM_SESSIONS_FILE holds something else than tables [sessions.<name>]"),
         ("sessions = 'canary'", "POSTROOM_SESSIONS_FILE holds something else than tables [sessions.<name>]"),

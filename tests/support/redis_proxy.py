@@ -45,7 +45,8 @@ class RedisProxy:
 
     def cut(self) -> None:
         """Close every connection there is; new ones are taken."""
-        for connection in self._sockets:
+        # A copy: whoever is cut off comes back at once, and the list grows meanwhile.
+        for connection in tuple(self._sockets):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import celery
 import pytest
 
 from postroom_contract.names import QUEUES, TASK_DELIVER
-from postroom_worker.app import EXIT_BAD_SETTINGS, make_app
+from postroom_worker.app import EXIT_BAD_SETTINGS, app_from_env, make_app
 from tests.support.celery_worker import ROOT
 
 BROKER, RESULTS = "redis://127.0.0.1:1/1", "redis://127.0.0.1:1/2"
@@ -45,13 +44,22 @@ def test_the_app_has_our_task_and_our_queues_and_speaks_json_only() -> None:
     assert set(app.conf.accept_content) | set(app.conf.result_accept_content) == {"json"}
 
 
-@pytest.mark.parametrize("command", [("-m", "postroom_worker"), ("-m", "celery", "-A", "postroom_worker", "worker")])
-def test_a_worker_with_wrong_settings_does_not_start(command: tuple[str, ...], tmp_path: Path) -> None:
-    """Both ways to start list every mistake on standard error and exit with 78."""
+def test_concurrency_is_the_setting_whoever_starts_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`celery -A postroom_worker worker` takes it from the app."""
+    monkeypatch.setenv("POSTROOM_CONCURRENCY", "7")
+
+    assert app_from_env().conf.worker_concurrency == 7
+
+
+BOTH_WAYS = [("-m", "postroom_worker"), ("-m", "celery", "-A", "postroom_worker", "worker")]
+
+
+def start(command: tuple[str, ...], settings: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Start a worker that is to end by itself."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("POSTROOM_")}
-    ended = subprocess.run(
+    return subprocess.run(
         [sys.executable, *command],
-        env=environment | {"POSTROOM_BROKER_URL": BROKER, "POSTROOM_DRAIN_S": "soon"},
+        env=environment | settings,
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -59,7 +67,24 @@ def test_a_worker_with_wrong_settings_does_not_start(command: tuple[str, ...], t
         check=False,
     )
 
+
+@pytest.mark.parametrize("command", BOTH_WAYS)
+def test_a_worker_with_wrong_settings_does_not_start(command: tuple[str, ...]) -> None:
+    """Both ways to start list every mistake on standard error and exit with 78."""
+    ended = start(command, {"POSTROOM_BROKER_URL": BROKER, "POSTROOM_DRAIN_S": "soon"})
+
     assert ended.returncode == EXIT_BAD_SETTINGS, ended
     for name in ("POSTROOM_KEYS", "POSTROOM_PASSWORD_KEYS", "POSTROOM_DRAIN_S"):
         assert name in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("command", BOTH_WAYS)
+def test_a_worker_with_a_wrong_url_does_not_start(command: tuple[str, ...]) -> None:
+    """It is said which, without it and without a traceback from inside Celery."""
+    ended = start(command, {"POSTROOM_BROKER_URL": BROKER, "POSTROOM_RESULT_URL": "http://canary"})
+
+    assert ended.returncode == EXIT_BAD_SETTINGS, ended
+    assert "POSTROOM_RESULT_URL: it is not a Redis URL" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "canary" not in ended.stderr

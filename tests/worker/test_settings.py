@@ -67,6 +67,14 @@ def test_every_mistake_is_told_at_once() -> None:
     assert "x" * 20 not in text
 
 
+@pytest.mark.parametrize("name", ["POSTROOM_BROKER_URL", "POSTROOM_RESULT_URL"])
+@pytest.mark.parametrize(("url", "told"), [("http://host/0", "not a Redis URL"), ("unix:///run/redis", "Unix socket")])
+def test_a_server_that_celery_cannot_reach_is_refused(name: str, url: str, told: str) -> None:
+    """It is told at the start, and not by a traceback from inside Celery."""
+    with pytest.raises(SettingsException, match=told):
+        WorkerSettings.from_env(KEYS | {name: url})
+
+
 @pytest.mark.parametrize("number", ["0", "5001", "nan", "inf"])
 def test_a_number_outside_its_range_is_refused(number: str) -> None:
     """Limits have bounds of their own."""

@@ -17,8 +17,12 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     """Make the app when Celery's command line asks for it; importing a part of the worker needs no environment."""
     if name == "celery":
-        from postroom_worker.app import app_from_env  # noqa: PLC0415
+        from postroom_contract.errors import SettingsException  # noqa: PLC0415
+        from postroom_worker.app import app_from_env, refuse_start  # noqa: PLC0415
 
-        globals()[name] = app_from_env()
+        try:
+            globals()[name] = app_from_env()
+        except SettingsException as wrong:
+            refuse_start(wrong)  # Celery would show a traceback
         return globals()[name]
     raise AttributeError(f"module 'postroom_worker' has no attribute {name!r}")

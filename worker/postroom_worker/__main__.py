@@ -6,19 +6,23 @@ postroom_worker worker` does the same with Celery's own options.
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from postroom_contract.errors import SettingsException
-from postroom_worker.app import EXIT_BAD_SETTINGS, app_from_env, worker_settings
+from postroom_worker.app import app_from_env, refuse_start, worker_settings
 
 
 @click.command(name="postroom worker", context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "-c", "--concurrency", type=click.IntRange(1, 5000), help="Sends in flight at once (POSTROOM_CONCURRENCY)."
 )
-@click.option("-n", "--name", default="postroom@%h", show_default=True, help="This worker's name in Flower.")
+@click.option(
+    "-n",
+    "--name",
+    default="postroom@%h",
+    show_default=True,
+    help="Its name in Flower; of two workers on one machine each needs its own.",
+)
 @click.option(
     "-l",
     "--loglevel",
@@ -29,12 +33,12 @@ from postroom_worker.app import EXIT_BAD_SETTINGS, app_from_env, worker_settings
 def main(concurrency: int | None, name: str, loglevel: str) -> None:
     """Send the mail that is waiting in Redis, until told to stop (SIGTERM lets sends in flight finish)."""
     try:
-        settings = worker_settings()
+        worker_settings()
         app = app_from_env()
     except SettingsException as wrong:
-        click.echo(f"postroom worker: {wrong}", err=True)
-        sys.exit(EXIT_BAD_SETTINGS)
-    app.conf.worker_concurrency = concurrency or settings.concurrency
+        refuse_start(wrong)
+    if concurrency:
+        app.conf.worker_concurrency = concurrency
     # Gossip and mingle make every worker listen to every other one, and Postroom uses neither.
     options = ["--without-gossip", "--without-mingle", "--hostname", name, "--loglevel", loglevel]
     app.worker_main(["worker", *options])

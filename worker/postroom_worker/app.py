@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from functools import cache
-from typing import Any
+from typing import Any, NoReturn
 
 from celery import Celery, bootsteps
 from kombu import Queue
@@ -16,10 +16,10 @@ from kombu import Queue
 import postroom_broker.celery_results  # noqa: F401 -- lets Celery store our outcomes
 from postroom_contract.environment import Environment
 from postroom_contract.errors import SettingsException
-from postroom_contract.names import DEFAULT_BROKER_URL, QUEUE_NORMAL, QUEUES
+from postroom_contract.names import QUEUE_NORMAL, QUEUES
 from postroom_worker.delivery import Office
 from postroom_worker.pool import loop_stopping
-from postroom_worker.settings import WorkerSettings
+from postroom_worker.settings import WorkerSettings, read_concurrency, read_servers
 from postroom_worker.smtp import Limits, SessionCache, Timeouts
 from postroom_worker.tasks import DeliverTask
 
@@ -123,8 +123,7 @@ class OpenOffice(bootsteps.StartStopStep):
         try:
             settings = worker_settings()
         except SettingsException as wrong:
-            print(f"postroom worker: {wrong}", file=sys.stderr)  # noqa: T201 -- logging is not set up yet
-            raise SystemExit(EXIT_BAD_SETTINGS) from None
+            refuse_start(wrong)
         worker.app.conf.update(postroom_drain_s=settings.drain_s, postroom_cancel_s=CANCEL_S)
         super().__init__(worker, **options)
 
@@ -161,10 +160,19 @@ def make_office(settings: WorkerSettings) -> Office:
     )
 
 
+def refuse_start(wrong: SettingsException) -> NoReturn:
+    """Say what is wrong with the settings, and end the program."""
+    print(f"postroom worker: {wrong}", file=sys.stderr)  # noqa: T201 -- logging is not set up yet
+    raise SystemExit(EXIT_BAD_SETTINGS) from None
+
+
 def app_from_env() -> PostroomCelery:
     """The app for the Redis that the environment names."""
     environment = Environment()
-    broker_url = environment.text("POSTROOM_BROKER_URL", DEFAULT_BROKER_URL)
-    result_url = environment.text("POSTROOM_RESULT_URL", broker_url)
+    broker_url, result_url = read_servers(environment)
+    concurrency = read_concurrency(environment)
     environment.refuse_mistakes()
-    return make_app(broker_url, result_url)
+    app = make_app(broker_url, result_url)
+    # Celery's own default is one for each CPU.
+    app.conf.worker_concurrency = concurrency
+    return app

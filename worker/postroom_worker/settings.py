@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from postroom_broker.connection import read_urls
 from postroom_contract.address import to_wire
 from postroom_contract.attachment import MOST_ATTACHMENT_BYTES
 from postroom_contract.environment import Environment
-from postroom_contract.names import DEFAULT_BROKER_URL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,17 +60,17 @@ class WorkerSettings:
             SettingsException: something is missing or wrong; all of it is listed.
         """
         environment = Environment(variables)
-        broker_url = environment.text("POSTROOM_BROKER_URL", DEFAULT_BROKER_URL)
+        broker_url, result_url = read_servers(environment)
         keyring = environment.keyring("POSTROOM_KEYS")
         password_keyring = environment.keyring("POSTROOM_PASSWORD_KEYS")
         number, count = environment.number, environment.count
         read = {
-            "result_url": environment.text("POSTROOM_RESULT_URL", broker_url),
+            "result_url": result_url,
             "attachment_roots": _roots(environment),
             "most_attachment_bytes": count(
                 "POSTROOM_MOST_ATTACHMENT_BYTES", MOST_ATTACHMENT_BYTES, least=1, most=MOST_ATTACHMENT_BYTES
             ),
-            "concurrency": count("POSTROOM_CONCURRENCY", 200, least=1, most=5000),
+            "concurrency": read_concurrency(environment),
             "drain_s": number("POSTROOM_DRAIN_S", 15, least=0, most=3600),
             "connect_timeout_s": number("POSTROOM_CONNECT_TIMEOUT_S", 15, least=0.1, most=300),
             "greeting_timeout_s": number("POSTROOM_GREETING_TIMEOUT_S", 60, least=0.1, most=600),
@@ -87,6 +87,19 @@ class WorkerSettings:
         environment.refuse_mistakes()
         assert keyring is not None and password_keyring is not None  # noqa: PT018 -- missing rings were refused above
         return cls(broker_url=broker_url, keyring=keyring, password_keyring=password_keyring, **read)  # type: ignore[arg-type]
+
+
+def read_servers(environment: Environment) -> tuple[str, str]:
+    """Where messages wait and where outcomes are kept, if Celery can reach it."""
+    urls = read_urls(environment)
+    if any(url.startswith("unix:") for url in urls):
+        environment.mistakes.append("a worker reaches Redis by redis:// or rediss:// only, not by a Unix socket")
+    return urls
+
+
+def read_concurrency(environment: Environment) -> int:
+    """How many sends may be in flight in one process."""
+    return environment.count("POSTROOM_CONCURRENCY", 200, least=1, most=5000)
 
 
 def _roots(environment: Environment) -> tuple[Path, ...]:

@@ -36,6 +36,8 @@ def ask(receipt: "Receipt", wait_s: float) -> dict[str, Any]:
         return receipt.outcome(timeout=wait_s).as_dict()
     except TimeoutError:
         state = receipt.state()
+    if state is State.QUEUED and wait_s:
+        click.echo("postroom: still queued; is a worker running with the same POSTROOM_BROKER_URL?", err=True)
     # Decided in the very moment between the two questions.
     return receipt.outcome(timeout=0).as_dict() if state in OUTCOMES else story(state, receipt.id)
 

@@ -69,9 +69,9 @@ def explain(error: PostroomError) -> str:
                 "\n- ".join(["the settings are wrong:", *mistakes]) if len(mistakes) > 1 else str(error.facts["detail"])
             )
         case SealException():
-            return f"{error.message} Is POSTROOM_KEYS the ring that the message was sent with?"
+            return f"{error.message} Is POSTROOM_KEYS the same ring here, in the worker and where the message was sent?"
         case BrokerUnavailable():
-            return f"{error.message} {_what_is_known(error)} Start Redis, or set POSTROOM_BROKER_URL."
+            return f"{error.message}{_what_is_known(error)} Start Redis, or set POSTROOM_BROKER_URL."
         case _:
             return " ".join(mistakes) if mistakes else error.message
 
@@ -79,8 +79,8 @@ def explain(error: PostroomError) -> str:
 def _what_is_known(error: BrokerUnavailable) -> str:
     if error.maybe_enqueued:
         seen = f"`postroom status {error.receipt_id}`"
-        return f"The message may be queued all the same: look with {seen} before you send it again."
-    return "Nothing was queued." if error.receipt_id else ""
+        return f" The message may be queued all the same: look with {seen} before you send it again."
+    return " Nothing was queued." if error.receipt_id else ""
 
 
 def _our_mistake(bug: BaseException, *, is_debug: bool) -> CommandFailure:

@@ -27,7 +27,7 @@ HELP = """Send what is queued, until told to stop.
 
 @click.command(short_help="Run the worker that sends what is queued.", help=HELP)
 @click.option("-c", "--concurrency", metavar="N", type=click.IntRange(1, 5000), help="Messages sent at the same time.")
-@click.option("-n", "--name", help="The worker's name in Flower and the log.")
+@click.option("-n", "--name", help="Its name in Flower and the log; of two workers on one machine each needs its own.")
 @click.option(
     "-l",
     "--loglevel",

@@ -37,7 +37,10 @@ class CertificateKit:
 
     def client_context(self) -> ssl.SSLContext:
         """Return what a client uses that trusts this authority and no other."""
-        return ssl.create_default_context(cafile=str(self.ca_file))
+        context = ssl.create_default_context(cafile=str(self.ca_file))
+        # Python's own default, which Debian's build leaves out.
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        return context
 
     def server_context(self) -> ssl.SSLContext:
         """Return the good one."""

@@ -225,13 +225,24 @@ class SmtpServer:
             return
         listening.set_result(listener.sockets[0].getsockname()[1])
         await self._stopping.wait()
+        # A client accepted in this very round gets its transport in the next one. asyncio would lose it, unclosed, if the
+        # listener were closed by then.
+        for accepting in listener.sockets:
+            self._loop.remove_reader(accepting.fileno())
+        await asyncio.sleep(0)
         listener.close()
+        # Here, because a session that is cancelled before its first step cleans up nothing.
+        self._drop_connections(())
         sessions = list(self._sessions)
         for session in sessions:
             session.cancel()
         await asyncio.gather(*sessions, return_exceptions=True)
 
     def _open_session(self, link: SmtpLink) -> None:
+        assert self._stopping is not None
+        if self._stopping.is_set():
+            link.drop()  # nobody would end this session
+            return
         session = SmtpSession(link, self._record.open_connection(), self._record, self._script, self._settings)
         task = asyncio.get_running_loop().create_task(session.run())
         self._sessions[task] = session

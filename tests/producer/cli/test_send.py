@@ -65,6 +65,7 @@ def test_wait_without_a_worker_ends_as_still_pending(command: Command, file: Pat
 
     assert (done.exit_code, told["state"], told["attempts"]) == (75, "queued", 0)
     assert told["message_id"] == f"<{told['id']}@gmail.com>"
+    assert "is a worker running" in done.stderr
 
 
 def test_session_is_found_by_its_name(command: Command, file: Path, redis_url: str, tmp_path: Path, keys: Keys) -> None:

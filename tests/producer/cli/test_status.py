@@ -134,6 +134,7 @@ def test_redis_away_is_one_line(command: Command, away_url: str) -> None:
 
     assert done.exit_code == 69
     assert away_url in done.stderr
+    assert "  " not in done.stderr
     assert "queued" not in done.stderr
 
 

@@ -1,6 +1,7 @@
 """The server as a whole, with real clients: running, stopping, waiting, holding, and many at once."""
 
 import asyncio
+import gc
 import smtplib
 import socket
 import ssl
@@ -240,8 +241,36 @@ def test_open_tls_connections_can_be_dropped(certificates: CertificateKit) -> No
         wire.reply()
         server.drop_connections("421 4.4.2 Idle")
         assert wire.reply() == "421 4.4.2 Idle"
-        with pytest.raises(ssl.SSLEOFError):
+        with pytest.raises(ssl.SSLError, match="UNEXPECTED_EOF"):
             wire.rest()
+
+
+@pytest.mark.parametrize("rounds", range(6))
+def test_a_client_that_comes_while_the_server_stops_is_let_go(rounds: int) -> None:
+    """However far the loop has come with it, nothing is left open: a forgotten socket would complain here."""
+    clients: list[socket.socket] = []
+
+    def stop_after(rounds: int) -> None:
+        assert server._loop is not None
+        assert server._stopping is not None
+        if rounds:
+            server._loop.call_soon(stop_after, rounds - 1)
+        else:
+            server._stopping.set()
+
+    def arrive() -> None:
+        clients.append(socket.create_connection((server.host, server.port)))
+        stop_after(rounds)
+
+    server = SmtpServer()
+    server.start()
+    thread, server._thread = server._thread, None
+    assert server._loop is not None
+    assert thread is not None
+    server._loop.call_soon_threadsafe(arrive)
+    thread.join()
+    clients[0].close()
+    gc.collect()
 
 
 # Holding and counting.

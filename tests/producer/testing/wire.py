@@ -30,6 +30,8 @@ class Wire:
 
     def start_tls(self, context: ssl.SSLContext) -> None:
         """Shake hands; from then on an end without close_notify is an error."""
+        # Set by default up to Python 3.11.2; OpenSSL before 3.0 has no such option, and no need for it.
+        context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
         self.socket = context.wrap_socket(self.socket, server_hostname="localhost", suppress_ragged_eofs=False)
 
     def strip_tls(self) -> None:
