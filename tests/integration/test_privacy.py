@@ -100,9 +100,10 @@ def watch(post: Post, redis: ValkeyServer, starter: tuple[str, ...]) -> dict[str
     """Run the scenario and look through every window."""
     shown: dict[str, bytes] = {}
     refuse = at("RCPT").matching("canaryrefused").reply("550 5.1.1 canaryreply: who is that?")
-    put_off = at("RCPT").matching("canaryrecipient").reply("450 4.2.0 canaryreply: try again in 10 seconds").times(1)
+    put_off = at("RCPT").matching("canaryrecipient").reply("450 4.2.0 canaryreply: try again in 3 seconds").times(1)
     users = {"canaryuser@example.com": "canarypassword"}
-    with SmtpServer(users=users, allow_cleartext_auth=True, rules=[refuse, put_off]) as server, post.mailer() as mailer:
+    rules = [refuse, put_off, at("END_OF_DATA").hold()]
+    with SmtpServer(users=users, allow_cleartext_auth=True, rules=rules) as server, post.mailer() as mailer:
         session = clear_session(post, server, "canarypassword")
         letter: dict[str, Any] = {
             "from_": "canarysender@example.com",
@@ -117,9 +118,12 @@ def watch(post: Post, redis: ValkeyServer, starter: tuple[str, ...]) -> dict[str
         receipts.append(mailer.send(partial, clear_session(post, server, "canarypassword wrong")))
         shown["redis while queued"] = dump(redis.url)
         with post.worker("--loglevel", "DEBUG", starter=starter) as worker:
+            wait_until(lambda: all(receipt.state() in _FINAL for receipt in receipts[1:]), 40, "the failures")
+            server.wait_for(lambda: server.open_transactions == 1)
+            shown["inspect"] = inspect(post)
+            server.release()
             wait_until(lambda: receipts[0].state() == State.RETRYING, 40, "the first retry")
             shown["redis while retrying"] = dump(redis.url)
-            shown["inspect"] = inspect(post)
             wait_until(lambda: all(receipt.state() in _FINAL for receipt in receipts), 40, "the end")
         shown["worker log"] = worker.log.encode()
     # A sabotaged worker's errors carry no sealed record, so nobody can tell what became of those deliveries.

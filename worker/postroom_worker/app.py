@@ -7,6 +7,7 @@ Flower load it too, without keys: those are read when a worker starts. It never 
 from __future__ import annotations
 
 import sys
+import time
 from functools import cache
 from typing import Any, NoReturn
 
@@ -14,6 +15,7 @@ from celery import Celery, bootsteps
 from kombu import Queue
 
 import postroom_broker.celery_results  # noqa: F401 -- lets Celery store our outcomes
+from postroom_broker.transport import renew_only_while
 from postroom_contract.environment import Environment
 from postroom_contract.errors import SettingsException
 from postroom_contract.names import QUEUE_NORMAL, QUEUES
@@ -23,9 +25,10 @@ from postroom_worker.settings import WorkerSettings, read_concurrency, read_serv
 from postroom_worker.smtp import Limits, SessionCache, Timeouts
 from postroom_worker.tasks import DeliverTask
 
-# Well above the longest send and the longest pause between two tries (an hour, plus a quarter of spread): kombu's stock
-# transport sends whatever is older than this a second time.
-VISIBILITY_TIMEOUT_S = 2 * 3600
+# How long a message stays with a worker of which nothing is heard; a living one renews it for as long as a send takes.
+LEASE_S = 20
+# A worker whose loop has not turned for so long is wedged: it must lose its leases, and its messages go to another.
+LONGEST_STANDSTILL_S = 5.0
 # A day to fetch the outcome, as the README promises.
 RESULT_EXPIRY_S = 24 * 3600
 # After the drain, how long a send whose last byte has left may wait for its reply, and how long the pool then waits for
@@ -74,15 +77,10 @@ def make_app(broker_url: str, result_url: str) -> PostroomCelery:
         broker_connection_retry_on_startup=True,
         # Wait for Redis however long it is away.
         broker_connection_max_retries=None,
+        # Ours: a message is leased in the call that takes it, so that `kill -9` loses nothing.
+        broker_transport="postroom_broker.transport:Transport",
         broker_transport_options={
-            "visibility_timeout": VISIBILITY_TIMEOUT_S,
-            "unacked_restore_interval": 2,
-            "unacked_restore_throttle": 1,
-            "unacked_mutex_expire": 10,
-            "socket_timeout": 15,
-            "socket_connect_timeout": 5,
-            "socket_keepalive": True,
-            "health_check_interval": 10,
+            "visibility_timeout": LEASE_S,
             "priority_steps": [0],
         },
         result_backend_always_retry=True,
@@ -96,6 +94,7 @@ def make_app(broker_url: str, result_url: str) -> PostroomCelery:
     desk = _Desk()
     app.register_task(DeliverTask(desk.office))
     app.steps["worker"].add(OpenOffice)
+    app.steps["worker"].add(ShowLife)
     loop_stopping.connect(desk.close, weak=False)
     return app
 
@@ -126,6 +125,16 @@ class OpenOffice(bootsteps.StartStopStep):
             refuse_start(wrong)
         worker.app.conf.update(postroom_drain_s=settings.drain_s, postroom_cancel_s=CANCEL_S)
         super().__init__(worker, **options)
+
+
+class ShowLife(bootsteps.StartStopStep):
+    """Lets the transport renew leases only while the loop that sends the mail turns."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def start(self, worker: Any) -> None:
+        """Tie the leases to the pool's loop."""
+        renew_only_while(lambda: time.monotonic() - worker.pool.loop_turned_at < LONGEST_STANDSTILL_S)
 
 
 @cache

@@ -1,0 +1,42 @@
+"""Workers that die and connections that break in the middle of a send: nothing is lost, and a repeat says so."""
+
+from __future__ import annotations
+
+from postroom import Sent
+from postroom.testing import SmtpServer, at
+from postroom_worker.app import LEASE_S
+from tests.support.post import Post, a_message
+from tests.support.valkey import connect
+
+
+def test_a_message_of_a_killed_worker_is_sent_by_another_and_says_so(post: Post) -> None:
+    """`kill -9` after the last byte: another worker takes over when the lease is over, and the outcome warns."""
+    with SmtpServer(rules=[at("END_OF_DATA").accepting().stall().times(1)]) as server, post.mailer() as mailer:
+        killed = post.worker()
+        killed.start()
+        receipt = mailer.send(a_message(), post.session(server, use_ssl=False, password=None))
+        server.wait_for_messages(1, timeout_s=30)
+        killed.kill()
+        with post.worker():
+            outcome = receipt.outcome(timeout=LEASE_S * 3)
+
+        assert len(server.messages) == 2
+    assert isinstance(outcome, Sent)
+    assert outcome.possible_duplicate
+
+
+def test_a_broken_connection_to_redis_sends_nothing_twice(post: Post) -> None:
+    """The sends that run when Redis drops the worker's connections go on, and each is sent once."""
+    with SmtpServer(rules=[at("END_OF_DATA").hold()]) as server, post.worker(), post.mailer() as mailer:
+        session = post.session(server, use_ssl=False, password=None)
+        receipts = [mailer.send(a_message(number), session) for number in range(3)]
+        server.wait_for(lambda: server.open_transactions == len(receipts), timeout_s=30)
+        with connect(post.redis_url) as client:
+            client.client_kill_filter(_type="normal", skipme=True)
+            client.client_kill_filter(_type="pubsub", skipme=True)
+        server.release()
+        outcomes = [receipt.outcome(timeout=LEASE_S * 3) for receipt in receipts]
+
+        assert len(server.messages) == len(receipts)
+    assert {type(outcome) for outcome in outcomes} == {Sent}
+    assert not any(outcome.possible_duplicate for outcome in outcomes)
