@@ -13,9 +13,9 @@ NEVER_EXPIRES = -1
 
 # Pattern (shell style) of each key that may live for ever, and why.
 MAY_STAY: dict[str, str] = {
-    "postroom.*": "a queue: a list of messages that no worker has taken yet, and gone when it is empty",
-    "unacked": "stock Redis transport: messages that a worker holds, by delivery tag",
-    "unacked_index": "stock Redis transport: since when it holds them",
+    "postroom.*": "queues, delayed messages and dead letters: gone when they are empty",
+    "unacked": "messages that a worker holds, by delivery tag (a stock name)",
+    "unacked_index": "since when it holds them (a stock name)",
     "_kombu.binding.*": "stock Redis transport: which queue hangs on which exchange; one small set for each",
     "_kombu.binding_permanent.*": "stock Redis transport: those of them that no deadline ends; as small",
     "_kombu.binding_deadlines": "stock Redis transport: when the other ones end",
