@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import threading
-from pathlib import Path
-
-import pytest
 
 from postroom import Failed, Partial, Sent, State, Unknown
 from postroom.testing import SmtpServer, at, free_port
@@ -102,24 +97,3 @@ def test_a_connection_lost_before_the_last_byte_is_tried_again(post: Post) -> No
         assert len(server.messages) == 1
     assert isinstance(outcome, Sent)
     assert outcome.attempts == 2
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems cannot take another process's handles away")
-def test_a_socket_that_is_not_to_be_had_is_waited_for(post: Post) -> None:
-    """No handle to spare, as when another process holds the socket: 1201 is transient, and the mail is sent later."""
-    with SmtpServer() as server, post.worker() as worker, post.mailer() as mailer:
-        # By number: a resolver without handles would fail first.
-        session = post.session(server, use_ssl=False, password=None, host="127.0.0.1")
-        mailer.send(a_message(1), session, close_session=True).outcome(timeout=30)
-        server.wait_for(lambda: server.open_connections == 0)
-        allowed = resource.prlimit(worker.pid, resource.RLIMIT_NOFILE)
-        taken = {int(open_one.name) for open_one in Path(f"/proc/{worker.pid}/fd").iterdir()}
-        first_free = next(number for number in range(allowed[0]) if number not in taken)
-        resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (first_free, allowed[1]))
-        receipt = mailer.send(a_message(2), session)
-        wait_until(lambda: "code=1201" in worker.log, 30, "the first try")
-        resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, allowed)
-        outcome = receipt.outcome(timeout=30)
-
-    assert isinstance(outcome, Sent)
-    assert outcome.attempts > 1
