@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import redis
+from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -72,8 +74,20 @@ def connect(url: str) -> redis.Redis:
     return client
 
 
+def aconnect(url: str) -> AsyncRedis:
+    """The same for an event loop; the URL has been through `connect` before. It belongs to the loop that first uses it."""
+    return AsyncRedis.from_url(
+        url,
+        socket_timeout=COMMAND_TIMEOUT_S,
+        **({} if url.startswith("unix:") else _TCP_OPTIONS),
+        retry=AsyncRetry(NoBackoff(), 0),
+    )
+
+
 @contextmanager
-def translated(client: redis.Redis, *, maybe_enqueued: bool = False, receipt_id: str | None = None) -> Iterator[None]:
+def translated(
+    client: redis.Redis | AsyncRedis, *, maybe_enqueued: bool = False, receipt_id: str | None = None
+) -> Iterator[None]:
     """Turn redis-py's errors into `BrokerUnavailable`.
 
     Args:
@@ -100,7 +114,7 @@ def without_password(url: str) -> str:
     return parts._replace(netloc=host, query="").geturl()
 
 
-def _address(client: redis.Redis) -> str:
+def _address(client: redis.Redis | AsyncRedis) -> str:
     options = client.connection_pool.connection_kwargs
     if "path" in options:
         return f"unix://{options['path']}"

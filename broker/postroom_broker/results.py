@@ -1,7 +1,8 @@
 """Reading back what Celery stored about a delivery, and waiting for it.
 
-Owns the names and the form of Celery's result records and the waiting for a final one by subscription. It hands out
-records as they are; what is sealed in them is opened, and what they mean is told, by the contract's outcomes.
+Owns the names and the form of Celery's result records, and the waiting by subscription for a final one, or for the ledger to
+say that there will be none until an operator decides. It hands out records as they are; what is sealed in them is opened, and
+what they mean is told, by the contract's outcomes.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from postroom_contract.errors import BrokerUnavailable
 from postroom_contract.names import RESULT_KEY
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import redis
 
 # Celery's states after which a record does not change any more.
@@ -53,28 +56,32 @@ class Results:
         record = json.loads(str(stored, "utf-8") if isinstance(stored, bytes) else str(stored))
         return StoredResult(record["status"], record["result"])
 
-    def wait(self, delivery_id: str, timeout_s: float | None) -> StoredResult | None:
-        """The final record of a delivery, or whatever is there when the time is over."""
+    def wait(
+        self, delivery_id: str, timeout_s: float | None, is_pointless: Callable[[], bool] = lambda: False
+    ) -> StoredResult | None:
+        """The final record of a delivery, or whatever is there when the time is over, or waiting has become pointless."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         result = self.read(delivery_id)
         if (result and result.is_final) or timeout_s == 0:
             return result
         while True:
             try:
-                return self._listen(delivery_id, deadline)
+                return self._listen(delivery_id, deadline, is_pointless)
             except BrokerUnavailable:
                 # A blip of the network breaks all connections at once. A new one shows whether Redis is away.
                 self._client.connection_pool.disconnect(inuse_connections=False)
                 self.read(delivery_id)
 
-    def _listen(self, delivery_id: str, deadline: float | None) -> StoredResult | None:
+    def _listen(
+        self, delivery_id: str, deadline: float | None, is_pointless: Callable[[], bool]
+    ) -> StoredResult | None:
         with self._client.pubsub(ignore_subscribe_messages=True) as news:  # type: ignore[no-untyped-call]
             with translated(self._client):
                 news.subscribe(RESULT_KEY.format(id=delivery_id))
             while True:
                 result = self.read(delivery_id)
                 left_s = LISTEN_S if deadline is None else deadline - time.monotonic()
-                if (result and result.is_final) or left_s <= 0:
+                if (result and result.is_final) or left_s <= 0 or is_pointless():
                     return result
                 with translated(self._client):
                     news.get_message(timeout=min(left_s, LISTEN_S))

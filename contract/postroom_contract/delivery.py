@@ -1,25 +1,40 @@
 """The delivery: what one task carries through the queue, sealed, and what its earlier attempts achieved.
 
-Owns the sealed payload (message, session details, close-session wish, time of acceptance) and the sealed progress that
-a retry brings along. Both are bound to the delivery's id, so that neither can be moved to another task. Publishing and
-sending must not live here.
+Owns the sealed payload (message, session details, the wishes that go with it, time of acceptance) and the sealed
+progress that a retry brings along. Both are bound to the delivery's id, so that neither can be moved to another task.
+Publishing and sending must not live here.
 """
 
 from __future__ import annotations
 
+import json
 import uuid
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from postroom_contract.error_codes import ErrorCode
 from postroom_contract.message import EmailMessage
+from postroom_contract.moment import Moment
 from postroom_contract.outcome import Refusal
-from postroom_contract.refusal import ContractModel
+from postroom_contract.refusal import ContractModel, refuse
 from postroom_contract.session import BasicEmailSessionDetails
 
 if TYPE_CHECKING:
     from postroom_contract.sealing import Keyring
+
+
+class OnUnknown(StrEnum):
+    """What to do about a message that may have been delivered: the server took its last byte and never answered."""
+
+    RESEND = "resend"  # once, with the same Message-ID; the outcome then says `possible_duplicate`
+    HOLD = "hold"  # until an operator decides
+
+
+def _resend_by_default(value: object) -> object:
+    return OnUnknown.RESEND if value is None else value
 
 
 class Delivery(ContractModel):
@@ -29,8 +44,31 @@ class Delivery(ContractModel):
     session: BasicEmailSessionDetails
     message: EmailMessage
     close_session: bool = False
+    on_unknown: Annotated[OnUnknown, BeforeValidator(_resend_by_default)] = OnUnknown.RESEND
+    # Not sent before this; null means at once.
+    send_at: Moment | None = None
+    # Not sent at or after this; null means never too late.
+    expires_at: Moment | None = None
     id: str = Field(default_factory=lambda: str(uuid.uuid4()))
     accepted_at: datetime = Field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
+
+    @field_validator("id")
+    @classmethod
+    def _an_id(cls, delivery_id: str) -> str:
+        # It becomes part of Redis keys and of the Message-ID, so a caller cannot choose its letters.
+        try:
+            is_uuid = str(uuid.UUID(delivery_id)) == delivery_id
+        except ValueError:
+            is_uuid = False
+        if not is_uuid:
+            raise refuse(ErrorCode.INVALID_ARGUMENT, "wrong_type", detail="A receipt's id is a UUID.")
+        return delivery_id
+
+    @model_validator(mode="after")
+    def _in_time(self) -> Self:
+        if self.send_at is not None and self.expires_at is not None and self.expires_at <= self.send_at:
+            raise refuse(ErrorCode.INVALID_ARGUMENT, "conflict", at="expires_at", detail="It lies before SendAt.")
+        return self
 
     def seal(self, keyring: Keyring) -> str:
         """The payload for the queue."""
@@ -44,6 +82,15 @@ class Delivery(ContractModel):
             SealException: the payload was sealed with an unknown key, or for another delivery.
         """
         return cls.accept_json(keyring.open(sealed, _place("payload", delivery_id)))
+
+    def fingerprints(self, keyring: Keyring) -> tuple[str, ...]:
+        """Keyed hashes of what is asked for, one by each key of the ring, the sealing key's first.
+
+        Two deliveries share one when they ask for the same mail. Encrypted texts are left out: the same password is
+        another text each time it is encrypted, and all of them open for one server and user only.
+        """
+        asked = self.model_dump(mode="json", by_alias=True, exclude={"id", "accepted_at", "session"}, exclude_none=True)
+        return keyring.digests(json.dumps([asked, self.session.clear_place], sort_keys=True), "payload")
 
     @property
     def message_id(self) -> str:
@@ -64,9 +111,13 @@ class Progress(ContractModel):
     first_failed_at: datetime | None = None
     accepted: tuple[str, ...] = ()
     refused: dict[str, Refusal] = Field(default_factory=dict)
-    # Recipients of a message that was handed over whole and never answered for.
+    # Recipients of a message that was handed over whole and never answered for, for good.
     unknown: tuple[str, ...] = ()
-    # Whether an attempt may have sent it and left no word: a worker that died, a message that was delivered twice.
+    # The same, but they are sent to once more: whatever becomes of that, they may have got the message before.
+    in_doubt: tuple[str, ...] = ()
+    # Whether somebody was sent to a second time after a doubt, so that it is not done again.
+    resent: bool = False
+    # Whether a recipient may have got the message twice.
     possible_duplicate: bool = False
     # Why the first of those who will not get it will not: `{"code", "facts"}`.
     error: dict[str, Any] | None = None

@@ -38,6 +38,7 @@ class ErrorCode(IntEnum):
     EMPTY_PROPERTY = 1003
     OUT_OF_RANGE = 1004
     UNENCRYPTED_TEXT = 1005
+    KEY_REUSED = 1006
 
     FILE_NOT_FOUND = 1100
     ACCESS_DENIED = 1101
@@ -52,6 +53,8 @@ class ErrorCode(IntEnum):
     COMMAND_REFUSED = 1301
     MESSAGE_TOO_LARGE = 1302
     UNKNOWN_OUTCOME = 1303
+    CANCELLED = 1304
+    EXPIRED = 1305
 
     BROKER_UNAVAILABLE = 1400
     SEAL_BROKEN = 1401
@@ -85,6 +88,7 @@ SENTENCES = {
     ErrorCode.EMPTY_PROPERTY: "{property} is required and is empty.",
     ErrorCode.OUT_OF_RANGE: "{property} is out of range.",
     ErrorCode.UNENCRYPTED_TEXT: "{property} is not encrypted.",
+    ErrorCode.KEY_REUSED: "This idempotency key or receipt id belongs to another message.",
     ErrorCode.FILE_NOT_FOUND: "The attachment[ {path}] does not exist.",
     ErrorCode.ACCESS_DENIED: "The attachment[ {path}] may not be read.",
     ErrorCode.PATH_TOO_LONG: "The path[ {path}] is longer than the system allows.",
@@ -96,6 +100,8 @@ SENTENCES = {
     ErrorCode.COMMAND_REFUSED: "The server refused {command}[: {reply}].",
     ErrorCode.MESSAGE_TOO_LARGE: "The message is larger than the limit[ of {limit} bytes].",
     ErrorCode.UNKNOWN_OUTCOME: "The server took the whole message and never answered; it may have been delivered.",
+    ErrorCode.CANCELLED: "The sender called the message back before it was sent.",
+    ErrorCode.EXPIRED: "The message was not sent before its time was over, and never will be.",
     ErrorCode.BROKER_UNAVAILABLE: "Redis[ at {url}] is not available.",
     ErrorCode.SEAL_BROKEN: "A sealed text cannot be opened.",
     ErrorCode.BAD_SETTINGS: "The settings are wrong.",
@@ -160,6 +166,10 @@ HINTS = {
     "revoked": "Somebody revoked its Celery task before it ran.",
     "not_ours": "Its Celery result was not written by Postroom.",
     "protocol_error": "The server answered what nobody asked.",
+    "naive_time": "It needs an offset from UTC, such as 2030-03-01T09:00:00+01:00 (in Python: an aware datetime).",
+    "unreadable_time": "Write it as ISO 8601 with an offset, such as 2030-03-01T09:00:00+01:00.",
+    "broker_away": "Redis did not answer before the last byte was to leave, so it did not leave.",
+    "dropped": "An operator dropped it.",
 }
 
 # The error table of this repository; a test checks that every code has its heading there.

@@ -172,6 +172,12 @@ class UnencryptedTextException(PostroomError, ValueError):
     default_code = ErrorCode.UNENCRYPTED_TEXT
 
 
+class IdempotencyException(PostroomError, ValueError):
+    """An idempotency key, or a receipt id, was used again for another message; nothing was queued."""
+
+    default_code = ErrorCode.KEY_REUSED
+
+
 class FileNotFoundException(PostroomError, FileNotFoundError):
     """An attachment does not exist."""
 
@@ -218,6 +224,21 @@ class UnknownOutcomeException(PostroomError):
     """The server took the last byte and never answered: the mail may have been delivered."""
 
     default_code = ErrorCode.UNKNOWN_OUTCOME
+
+
+class CancelledException(PostroomError):
+    """The sender called the message back, and nobody got it."""
+
+    default_code = ErrorCode.CANCELLED
+
+
+class ExpiredException(PostroomError):
+    """The message's time was over before it could be sent, and nobody got it.
+
+    It is no `TimeoutError`: that is what a receipt raises whose delivery is not decided yet.
+    """
+
+    default_code = ErrorCode.EXPIRED
 
 
 class BrokerUnavailable(PostroomError, ConnectionError):
@@ -268,6 +289,7 @@ BY_CODE: dict[ErrorCode, type[PostroomError]] = {
     ErrorCode.EMPTY_PROPERTY: PropertyEmptyException,
     ErrorCode.OUT_OF_RANGE: PropertyValueOutOfRangeException,
     ErrorCode.UNENCRYPTED_TEXT: UnencryptedTextException,
+    ErrorCode.KEY_REUSED: IdempotencyException,
     ErrorCode.FILE_NOT_FOUND: FileNotFoundException,
     ErrorCode.ACCESS_DENIED: UnauthorizedAccessException,
     ErrorCode.PATH_TOO_LONG: PathTooLongException,
@@ -279,6 +301,8 @@ BY_CODE: dict[ErrorCode, type[PostroomError]] = {
     ErrorCode.COMMAND_REFUSED: SmtpCommandException,
     ErrorCode.MESSAGE_TOO_LARGE: SmtpCommandException,
     ErrorCode.UNKNOWN_OUTCOME: UnknownOutcomeException,
+    ErrorCode.CANCELLED: CancelledException,
+    ErrorCode.EXPIRED: ExpiredException,
     ErrorCode.BROKER_UNAVAILABLE: BrokerUnavailable,
     ErrorCode.SEAL_BROKEN: SealException,
     ErrorCode.BAD_SETTINGS: SettingsException,

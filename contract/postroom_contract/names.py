@@ -25,4 +25,9 @@ QUEUE_OF_PRIORITY = {
 # Celery's own name for a stored result, a string with an expiry; its value is also published on a channel of that name.
 RESULT_KEY = "celery-task-meta-{id}"
 
+# Our own: the ledger's record of a delivery (hash, with an expiry), and the delivery that an idempotency key belongs to
+# (string, with an expiry), named by a keyed hash of the key.
+DELIVERY_KEY = "postroom.delivery.{id}"
+IDEMPOTENCY_KEY = "postroom.idempotency.{digest}"
+
 DEFAULT_BROKER_URL = "redis://127.0.0.1:6379/0"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hmac
 import json
 import re
 import secrets
@@ -29,6 +30,8 @@ VERSION = "v1"
 KEY_BYTES = 32
 # The nonce length GCM is defined for (NIST SP 800-38D section 5.2.1.1).
 NONCE_BYTES = 12
+# Half of SHA-256: no two of a day's billions of messages will ever share one.
+DIGEST_BYTES = 16
 KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
 KEY_ID_FORM = "1 to 32 of A-Z a-z 0-9 _ -"
 SEALED_TEXT = re.compile(r"v1\.([A-Za-z0-9_-]{1,32})\.([A-Za-z0-9_-]{38,})")
@@ -54,6 +57,8 @@ class Keyring:
             if len(key) != KEY_BYTES:
                 raise _bad_ring(f"key {number} has {len(key)} bytes; a key has {KEY_BYTES}")
         self._ciphers = {kid: AESGCM(key) for kid, key in keys.items()}
+        # A key of their own for hashes, so that no key serves two algorithms.
+        self._hash_keys = [hmac.digest(key, b"postroom digest v1", "sha256") for key in keys.values()]
         self.first_id = next(iter(keys))
 
     @classmethod
@@ -101,6 +106,14 @@ class Keyring:
             return cipher.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], _associated(kid, bound_to))
         except (InvalidTag, binascii.Error):
             raise SealException(ErrorCode.SEAL_BROKEN, {"reason": "tampered"}) from None
+
+    def digests(self, text: str, use: str) -> tuple[str, ...]:
+        """Keyed hashes of a text, one by each key, the sealing key's first: without the keys nobody can try texts out.
+
+        A hash that was stored before a rotation is found under the older key.
+        """
+        told = f"{use}\n{text}".encode()
+        return tuple(hmac.digest(key, told, "sha256")[:DIGEST_BYTES].hex() for key in self._hash_keys)
 
     def __repr__(self) -> str:
         """Show key ids, never keys."""

@@ -125,6 +125,14 @@ class BasicEmailSessionDetails(ContractModel):
         Annotated[UserCredentials, Tag("#user")] | Annotated[Anonymous, Tag("#anonymous")], Discriminator(_kind)
     ]
 
+    @property
+    def clear_place(self) -> tuple[str | int | bool | None, ...]:
+        """What is not encrypted of server and user: the same for the same details, however often they are encrypted."""
+        server = self.server_details
+        username = None if isinstance(self.credentials, Anonymous) else self.credentials.username
+        texts = (text if isinstance(text, str) else None for text in (server.host, username))
+        return (*texts, server.port, server.use_ssl, server.allow_cleartext)
+
     def __repr__(self) -> str:
         """Show the port and the TLS mode only."""
         return f"BasicEmailSessionDetails({self.server_details!r})"

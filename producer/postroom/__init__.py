@@ -14,10 +14,13 @@ from postroom.errors import (
     ArgumentException,
     ArgumentNullException,
     BrokerUnavailable,
+    CancelledException,
     Category,
     EmailSessionException,
     ErrorCode,
+    ExpiredException,
     FileNotFoundException,
+    IdempotencyException,
     IOException,
     PathTooLongException,
     PostroomError,
@@ -33,6 +36,7 @@ from postroom.errors import (
 )
 from postroom_contract.address import EmailAddress
 from postroom_contract.attachment import Attachment
+from postroom_contract.delivery import OnUnknown
 from postroom_contract.encrypted_text import EncryptedText
 from postroom_contract.message import EmailMessage, EmailMessageBodyFormat, EmailMessagePriority
 from postroom_contract.outcome import Cancelled, Expired, Failed, Outcome, Partial, Sent, State, Unknown
@@ -51,6 +55,7 @@ __all__ = [
     "BasicEmailSessionDetails",
     "BrokerUnavailable",
     "Cancelled",
+    "CancelledException",
     "Category",
     "EmailAddress",
     "EmailMessage",
@@ -60,11 +65,14 @@ __all__ = [
     "EncryptedText",
     "ErrorCode",
     "Expired",
+    "ExpiredException",
     "Failed",
     "FileNotFoundException",
     "IOException",
+    "IdempotencyException",
     "Keyring",
     "Mailer",
+    "OnUnknown",
     "Outcome",
     "Partial",
     "PathTooLongException",

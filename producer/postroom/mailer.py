@@ -7,13 +7,16 @@ broker's. One mailer serves a whole process, its threads, and what is forked fro
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, Unpack
 
+from postroom.options import SendOptions, check_key
 from postroom.receipt import Receipt
 from postroom.settings import ProducerSettings
+from postroom.tracking import Tracking
 from postroom_broker.connection import connect
-from postroom_broker.publisher import Publisher, SealedDelivery
+from postroom_broker.ledger.orders import Identity, Orders
 from postroom_broker.results import Results
+from postroom_broker.task_message import SealedDelivery
 from postroom_contract.delivery import Delivery
 from postroom_contract.error_codes import ErrorCode
 from postroom_contract.errors import ArgumentException
@@ -21,9 +24,11 @@ from postroom_contract.names import QUEUE_OF_PRIORITY
 from postroom_contract.session import BasicEmailSessionDetails
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
     from postroom_contract.message import EmailMessage
+    from postroom_contract.sealing import Keyring
 
 
 class AnyMailer(Protocol):
@@ -33,8 +38,7 @@ class AnyMailer(Protocol):
         self,
         message: EmailMessage | Mapping[str, Any],
         session: BasicEmailSessionDetails | Mapping[str, Any] | str,
-        *,
-        close_session: bool | None = None,
+        **options: Unpack[SendOptions],
     ) -> Receipt:
         """Queue a message and return its receipt."""
 
@@ -42,13 +46,15 @@ class AnyMailer(Protocol):
         self,
         message: EmailMessage | Mapping[str, Any],
         session: BasicEmailSessionDetails | Mapping[str, Any] | str,
-        *,
-        close_session: bool | None = None,
+        **options: Unpack[SendOptions],
     ) -> Receipt:
         """Do the same without blocking the event loop."""
 
     def receipt(self, delivery_id: str) -> Receipt:
         """The receipt of a message handed over earlier."""
+
+    def scheduled(self) -> Iterator[tuple[Receipt, datetime]]:
+        """The messages that wait for their `send_at`, the next first."""
 
     def close(self) -> None:
         """Close the connections."""
@@ -66,8 +72,8 @@ class Mailer:
         self._broker = connect(settings.broker_url)
         shared = settings.result_url == settings.broker_url
         self._result_client = self._broker if shared else connect(settings.result_url)
-        self._publisher = Publisher(self._broker, self._result_client)
-        self._results = Results(self._result_client)
+        self._orders = Orders(self._broker, has_results=shared)
+        self._tracking = Tracking(self._orders, Results(self._result_client))
 
     @classmethod
     def from_env(cls, variables: Mapping[str, str] | None = None) -> Self:
@@ -82,38 +88,49 @@ class Mailer:
         self,
         message: EmailMessage | Mapping[str, Any],
         session: BasicEmailSessionDetails | Mapping[str, Any] | str,
-        *,
-        close_session: bool | None = None,
+        **options: Unpack[SendOptions],
     ) -> Receipt:
         """Queue a message and return its receipt.
 
         Args:
             message: the message, or the block's JSON for one.
             session: the session details, the block's JSON for them, or the name of a configured session.
-            close_session: end the session after this message; null means false, as in the block.
+            options: `close_session`, `send_at`, `expires_at`, `on_unknown`, `idempotency_key`, `receipt_id`; see
+                `SendOptions`.
 
         Raises:
             PostroomError: the block's exception for bad input; nothing was queued.
-            BrokerUnavailable: Redis is away; `maybe_enqueued` tells whether the message may be queued.
+            IdempotencyException: the key or the receipt id belongs to another message; nothing was queued.
+            BrokerUnavailable: Redis is away; `maybe_enqueued` tells whether the message may be queued. Sending it again
+                with `receipt_id` cannot double it.
         """
-        delivery = make_delivery(message, session, self._settings.sessions, close_session=close_session)
-        sealed = delivery.seal(self._settings.keyring)
-        self._publisher.publish(SealedDelivery(delivery.id, QUEUE_OF_PRIORITY[delivery.message.priority], sealed))
-        return self.receipt(delivery.id)
+        key = check_key(options.get("idempotency_key"))
+        delivery = make_delivery(message, session, self._settings.sessions, options)
+        keyring = self._settings.keyring
+        sealed = SealedDelivery(delivery.id, QUEUE_OF_PRIORITY[delivery.message.priority], delivery.seal(keyring))
+        entered_id = self._orders.enter(sealed, identify(delivery, key, keyring), delivery.send_at)
+        return self.receipt(entered_id)
 
     async def asend(
         self,
         message: EmailMessage | Mapping[str, Any],
         session: BasicEmailSessionDetails | Mapping[str, Any] | str,
-        *,
-        close_session: bool | None = None,
+        **options: Unpack[SendOptions],
     ) -> Receipt:
         """Queue a message without blocking the event loop: the round trip runs in a thread."""
-        return await asyncio.to_thread(self.send, message, session, close_session=close_session)
+        return await asyncio.to_thread(self.send, message, session, **options)
 
     def receipt(self, delivery_id: str) -> Receipt:
         """The receipt of a message handed over earlier, perhaps by another process."""
-        return Receipt(delivery_id, self._results, self._settings.keyring)
+        return Receipt(delivery_id, self._tracking, self._settings.keyring)
+
+    def scheduled(self) -> Iterator[tuple[Receipt, datetime]]:
+        """The messages that wait for their `send_at`, the next first."""
+        return ((self.receipt(delivery_id), due_at) for delivery_id, due_at in self._orders.scheduled())
+
+    def held(self) -> Iterator[tuple[Receipt, datetime]]:
+        """The messages that wait for an operator's word (`on_unknown="hold"`), and since when."""
+        return ((self.receipt(delivery_id), held_at) for delivery_id, held_at in self._orders.held())
 
     def close(self) -> None:
         """Close the connections to Redis."""
@@ -131,10 +148,9 @@ def make_delivery(
     message: EmailMessage | Mapping[str, Any],
     session: BasicEmailSessionDetails | Mapping[str, Any] | str,
     sessions: Mapping[str, BasicEmailSessionDetails],
-    *,
-    close_session: bool | None,
+    options: SendOptions,
 ) -> Delivery:
-    """Check everything at once: mistakes in session and message are told together.
+    """Check everything at once: mistakes in session, message and options are told together.
 
     Raises:
         PostroomError: the block's exception for the first mistake, listing all of them.
@@ -147,4 +163,13 @@ def make_delivery(
             detail = f"There is no session of that name (known: {known})."
             facts = {"property": "Session", "reason": "unknown_value", "detail": detail}
             raise ArgumentException(ErrorCode.INVALID_ARGUMENT, facts)
-    return Delivery.accept({"session": details, "message": message, "close_session": close_session or False})
+    asked = {name: options.get(name) for name in ("on_unknown", "send_at", "expires_at")}
+    if options.get("receipt_id") is not None:
+        asked["id"] = options["receipt_id"]
+    close_session = options.get("close_session") or False
+    return Delivery.accept({"session": details, "message": message, "close_session": close_session, **asked})
+
+
+def identify(delivery: Delivery, key: str | None, keyring: Keyring) -> Identity:
+    """By what a delivery is known again; the key itself never leaves this process."""
+    return Identity(delivery.fingerprints(keyring), () if key is None else keyring.digests(key, "idempotency key"))

@@ -1,42 +1,40 @@
-"""The receipt for a message handed over: asks what became of it.
+"""The receipt for a message handed over: asks what became of it, and calls it back.
 
-Owns the translation of Celery's result records into states and outcomes. Reading the records is the broker's business,
-what an outcome says is the contract's.
+Owns the translation of the ledger's and Celery's records into states and outcomes. Reading the records is the broker's
+business, what an outcome says is the contract's.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+from postroom.options import check_time
+from postroom_broker import celery_results
 from postroom_broker.celery_results import MARKER
+from postroom_broker.ledger.orders import Answer
+from postroom_contract.delivery import Progress
+from postroom_contract.ending import end
 from postroom_contract.error_codes import ErrorCode
-from postroom_contract.errors import PostroomError
+from postroom_contract.errors import CancelledException, PostroomError, make_error
 from postroom_contract.outcome import Failed, Outcome, Report, State, Unknown, error_of, from_record, report_of_error
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from postroom.tracking import AnyTracking
     from postroom_broker.results import StoredResult
     from postroom_contract.sealing import Keyring
 
-# Celery's words for a record that is not final yet.
+# Celery's words for a record that is not final yet, of a delivery that the ledger does not know.
 _STATES = {"PENDING": State.QUEUED, "RECEIVED": State.QUEUED, "STARTED": State.SENDING, "RETRY": State.RETRYING}
-
-
-class ResultRecords(Protocol):
-    """Where results are read: Redis (`postroom_broker.results`), or the memory of the test double."""
-
-    def read(self, delivery_id: str) -> StoredResult | None:
-        """The record of a delivery, or None where there is no trace of it."""
-
-    def wait(self, delivery_id: str, timeout_s: float | None) -> StoredResult | None:
-        """The final record of a delivery, or whatever is there when the time is over."""
 
 
 class Receipt:
     """Proof that a message was handed over; `id` is all that is needed to ask again later, anywhere."""
 
-    def __init__(self, delivery_id: str, results: ResultRecords, keyring: Keyring) -> None:
+    def __init__(self, delivery_id: str, tracking: AnyTracking, keyring: Keyring) -> None:
         self.id = delivery_id
-        self._results = results
+        self._tracking = tracking
         self._keyring = keyring
 
     def state(self) -> State:
@@ -45,25 +43,37 @@ class Receipt:
         Raises:
             BrokerUnavailable: Redis is away.
         """
-        stored = self._results.read(self.id)
-        if stored is None:
-            return State.NOT_FOUND
-        return self._read(stored).state if stored.is_final else _STATES.get(stored.status, State.QUEUED)
+        record = self._tracking.record(self.id)
+        if record is not None and record.is_ended:
+            return record.state
+        stored = self._tracking.read(self.id)
+        if stored is not None and stored.is_final:
+            return self._read(stored).state
+        if record is not None:
+            return record.state
+        return State.NOT_FOUND if stored is None else _STATES.get(stored.status, State.QUEUED)
+
+    def why(self) -> PostroomError | None:
+        """Why it is retried or held, in public words; None in every other state."""
+        record = self._tracking.record(self.id)
+        if record is None or record.code is None or record.state not in {State.RETRYING, State.HELD}:
+            return None
+        facts = {"reason": record.reason, "retryable": record.state is State.RETRYING}
+        return make_error(record.code, facts)
 
     def outcome(self, timeout: float | None = None) -> Outcome:
-        """What became of it: `Sent`, `Partial`, `Failed` or `Unknown`.
+        """What became of it: `Sent`, `Partial`, `Failed`, `Unknown`, `Cancelled` or `Expired`.
 
         Args:
             timeout: seconds to wait for it; None waits for as long as it takes, 0 only looks.
 
         Raises:
-            TimeoutError: it is not decided yet.
+            TimeoutError: it is not decided yet, or waits for an operator.
             BrokerUnavailable: Redis is away.
         """
-        stored = self._results.wait(self.id, timeout)
+        stored = self._tracking.wait(self.id, timeout)
         if stored is None or not stored.is_final:
-            state = State.NOT_FOUND if stored is None else _STATES.get(stored.status, State.QUEUED)
-            raise TimeoutError(f"delivery {self.id} is {state} after {timeout} s")
+            raise TimeoutError(f"delivery {self.id} is {self.state()} and not decided yet")
         return self._read(stored)
 
     def result(self, timeout: float | None = None) -> Outcome:
@@ -78,6 +88,40 @@ class Receipt:
         if error is not None:
             raise error
         return outcome
+
+    def cancel(self) -> bool:
+        """Call the message back: true when nothing (more) of it is sent, false when it is too late.
+
+        What was sent before stays sent, and the outcome tells it: `Cancelled` only where nobody got the message.
+
+        Raises:
+            BrokerUnavailable: Redis is away.
+        """
+        return self._end(CancelledException(ErrorCode.CANCELLED, {}))
+
+    def reschedule(self, send_at: datetime | str) -> bool:
+        """Move a scheduled message to another time; false when it does not wait any more.
+
+        Raises:
+            ArgumentException: the time cannot be read, or is naive.
+            BrokerUnavailable: Redis is away.
+        """
+        return self._tracking.reschedule(self.id, check_time(send_at))
+
+    def release(self) -> bool:
+        """Send a held message (again) after all; false when it is not held."""
+        return self._tracking.release(self.id)
+
+    def _end(self, error: PostroomError) -> bool:
+        while (record := self._tracking.record(self.id)) is not None and not record.is_ended:
+            progress = Progress.open(record.progress, self.id, self._keyring)
+            told = progress if progress.error else progress.model_copy(update={"error": report_of_error(error)})
+            outcome = end(self.id, told)
+            result, _ = celery_results.end(outcome, self._keyring)
+            answer = self._tracking.call_back(self.id, outcome.state, result, record.progress)
+            if answer is not Answer.CHANGED:
+                return answer is Answer.ENDED and self.state() is outcome.state
+        return record is not None and record.state is State.CANCELLED
 
     def _read(self, stored: StoredResult) -> Outcome:
         record = _record(stored.value)

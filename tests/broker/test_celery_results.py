@@ -8,8 +8,10 @@ from celery import Celery
 from kombu.utils.json import dumps, loads
 
 from postroom.receipt import Receipt
+from postroom.tracking import Tracking
 from postroom_broker.celery_results import MARKER
 from postroom_broker.connection import connect
+from postroom_broker.ledger.orders import Orders
 from postroom_broker.results import Results
 from postroom_contract.error_codes import ErrorCode
 from postroom_contract.errors import PostroomError, make_error
@@ -44,7 +46,7 @@ def app(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Celery]:
 def receipt(redis_url: str) -> Iterator[Receipt]:
     """The receipt of the delivery `d1`."""
     client = connect(redis_url)
-    yield Receipt("d1", Results(client), MAIL_KEYS)
+    yield Receipt("d1", Tracking(Orders(client, has_results=True), Results(client)), MAIL_KEYS)
     client.close()
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from postroom.receipt import Receipt
+from postroom.testing.memory import MemoryTracking
 from postroom_broker.celery_results import MARKER
 from postroom_broker.results import StoredResult
 from postroom_contract.errors import (
@@ -21,10 +22,11 @@ from postroom_contract.sealing import Keyring
 from tests.support.payloads import MAIL_KEYS
 
 
-class Records:
-    """Result records in memory, as JSON would give them."""
+class Records(MemoryTracking):
+    """Result records in memory, as JSON would give them, of deliveries that the ledger may not know."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.stored: StoredResult | None = None
         self.waited_s: list[float | None] = []
 
@@ -81,7 +83,7 @@ def test_states_on_the_way(records: Records, receipt: Receipt, status: str, stat
     records.put(status)
 
     assert receipt.state() is state
-    with pytest.raises(TimeoutError, match=f"d1 is {state.value} after 0.5 s"):
+    with pytest.raises(TimeoutError, match=f"d1 is {state.value} and not decided yet"):
         receipt.outcome(timeout=0.5)
     with pytest.raises(TimeoutError):
         receipt.result(timeout=0.5)

@@ -65,5 +65,5 @@ async def send_over(cache: SessionCache, access: Access, letter: Delivery) -> Tr
     return await cache.send(access, envelope, content, on_commit=_nothing)
 
 
-async def _nothing() -> None:
+async def _nothing(_admitted: tuple[str, ...]) -> None:
     """Have nothing to note before the last octets leave."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from postroom_contract.errors import PostroomError, make_error
 from postroom_contract.message import EmailMessage
 from postroom_contract.outcome import Outcome, State
 from postroom_contract.session import Anonymous, BasicEmailSessionDetails, ServerDetails
-from postroom_worker.conclusion import Again, Attempt, conclude, learn, public
+from postroom_worker.conclusion import Again, Attempt, Hold, conclude, if_silent, learn, public
 from postroom_worker.smtp import Phase, Reply, TransactionReport
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -24,11 +25,11 @@ BUSY = Reply(451, "4.3.0", "Busy, try again in 60 seconds")
 SPEEDING = Reply(454, None, "Throttling failure")
 
 
-def attempt(*recipients: str, progress: Progress | None = None) -> Attempt:
+def attempt(*recipients: str, progress: Progress | None = None, **wishes: Any) -> Attempt:
     """A first attempt, unless there is progress, at a message to these recipients."""
     session = BasicEmailSessionDetails(server_details=ServerDetails(host="localhost", port=25), credentials=Anonymous())
     message = EmailMessage(to=recipients, from_="clerk@example.com")
-    return Attempt(Delivery(session=session, message=message), progress or Progress())
+    return Attempt(Delivery(session=session, message=message, **wishes), progress or Progress())
 
 
 def report(
@@ -54,7 +55,7 @@ def report(
     )
 
 
-def concluded(tried: Attempt, *reports: TransactionReport) -> Outcome | Again:
+def concluded(tried: Attempt, *reports: TransactionReport) -> Outcome | Again | Hold:
     """What comes of an attempt after these reports, at noon and with no spread."""
     for each in reports:
         learn(tried, each)
@@ -167,28 +168,89 @@ def test_throttling_does_not_use_up_the_tries_of_a_refused_connection() -> None:
     assert result.progress.charged == {"connection": 4, "throttled": 1}
 
 
-def test_a_connection_lost_before_the_end_is_retried_and_after_it_is_unknown() -> None:
+UNANSWERED = {"final": None, "phase": Phase.COMMITTED, "lost": lost(ErrorCode.UNKNOWN_OUTCOME, retryable=False)}
+
+
+def unanswered(recipients: dict[str, Reply | None]) -> TransactionReport:
+    """The whole message was handed over, and no reply came."""
+    return report(recipients, **UNANSWERED)  # type: ignore[arg-type]
+
+
+def test_a_connection_lost_before_the_end_is_retried_without_a_warning() -> None:
     """Never sent and may have been sent are two different things."""
     before = concluded(attempt(ANN), report({ANN: OK}, final=None, phase=Phase.BODY, lost=lost()))
-    unanswered = lost(ErrorCode.UNKNOWN_OUTCOME, retryable=False)
-    after = outcome(attempt(ANN), report({ANN: OK}, final=None, phase=Phase.COMMITTED, lost=unanswered))
 
     assert isinstance(before, Again)
-    assert (after.state, after.code, after.unknown) == (State.UNKNOWN, 1303, [ANN])
+    assert (before.progress.in_doubt, before.progress.possible_duplicate) == ((), False)
 
 
-def test_unknown_outranks_every_other_state_and_is_never_sent_again() -> None:
-    """One recipient in doubt and one put off: the retry is for the second, and the end is unknown."""
-    tried = attempt(ANN, BOB)
-    unanswered = lost(ErrorCode.UNKNOWN_OUTCOME, retryable=False)
-    committed = report({ANN: OK, BOB: BUSY}, final=None, phase=Phase.COMMITTED, lost=unanswered)
-    first = concluded(tried, committed)
+def test_a_message_in_doubt_is_sent_once_more_and_then_says_so() -> None:
+    """The second copy is flagged; before it leaves, nothing was sent twice."""
+    first = concluded(attempt(ANN), unanswered({ANN: OK}))
     assert isinstance(first, Again)
-    assert first.progress.remaining((ANN, BOB)) == (BOB,)
-    second = outcome(attempt(ANN, BOB, progress=first.progress), report({BOB: OK}))
+    assert (first.error.error_code, first.progress.in_doubt, first.progress.possible_duplicate) == (1303, (ANN,), False)
+    assert first.progress.remaining((ANN,)) == (ANN,)
+    second = outcome(attempt(ANN, progress=first.progress), report({ANN: OK}))
 
-    assert (second.state, second.code) == (State.UNKNOWN, 1303)
-    assert (second.accepted, second.unknown) == ([BOB], [ANN])
+    assert (second.state, second.accepted, second.possible_duplicate) == (State.SENT, [ANN], True)
+
+
+def test_a_second_doubt_is_the_end() -> None:
+    """Sent once more, and again no reply: unknown, and a third copy never leaves."""
+    first = concluded(attempt(ANN), unanswered({ANN: OK}))
+    assert isinstance(first, Again)
+    second = outcome(attempt(ANN, progress=first.progress), unanswered({ANN: OK}))
+
+    assert (second.state, second.code, second.unknown, second.possible_duplicate) == (
+        *(State.UNKNOWN, 1303, [ANN], True),
+    )
+
+
+@pytest.mark.parametrize("reply", [NOBODY, None])
+def test_once_in_doubt_nobody_is_told_as_failed(reply: Reply | None) -> None:
+    """The second attempt was refused, or its tries are spent: the first copy may have arrived all the same."""
+    progress = Progress(attempts=1, in_doubt=(ANN,), charged={"connection": 4}, first_failed_at=NOW)
+    second = attempt(ANN, progress=progress)
+    if reply is None:
+        second.failed(lost())
+    result = outcome(second, *([report({ANN: reply}, data=None, final=None)] if reply else []))
+
+    assert (result.state, result.unknown, result.possible_duplicate) == (State.UNKNOWN, [ANN], False)
+
+
+def test_a_message_in_doubt_is_held_where_its_sender_wants_that() -> None:
+    """Nothing is sent twice without an operator's word, and what was learned is kept."""
+    result = concluded(attempt(ANN, BOB, on_unknown="hold"), unanswered({ANN: OK, BOB: NOBODY}))
+
+    assert isinstance(result, Hold)
+    assert (result.progress.in_doubt, list(result.progress.refused)) == ((ANN,), [BOB])
+
+
+def test_one_in_doubt_and_one_put_off_are_tried_again_together() -> None:
+    """The longer wait counts; each recipient keeps its own story."""
+    first = concluded(attempt(ANN, BOB), unanswered({ANN: OK, BOB: BUSY}))
+    assert isinstance(first, Again)
+    assert first.after_s == 60
+    second = outcome(attempt(ANN, BOB, progress=first.progress), report({ANN: NOBODY, BOB: OK}))
+
+    assert (second.state, second.accepted, second.unknown) == (State.UNKNOWN, [BOB], [ANN])
+
+
+def test_what_is_known_if_nothing_more_is_heard() -> None:
+    """Written down at the commit: who got it before, who may get it now, who may get it for the second time."""
+    progress = Progress(attempts=1, accepted=(CAT,), in_doubt=(BOB,))
+    silent = if_silent(attempt(ANN, BOB, CAT, progress=progress), (ANN, BOB))
+
+    assert (silent.attempts, silent.accepted, silent.in_doubt, silent.unknown) == (2, (CAT,), (BOB, ANN), (BOB,))
+    assert silent.possible_duplicate
+    assert silent.remaining((ANN, BOB, CAT)) == (ANN,)
+
+
+def test_a_retry_that_would_come_too_late_is_not_waited_for() -> None:
+    """The time is over before the next attempt: expired now, and not sent late."""
+    result = outcome(attempt(ANN, expires_at=NOW + timedelta(seconds=59)), report({ANN: BUSY}, data=None, final=None))
+
+    assert (result.state, result.code) == (State.EXPIRED, 1305)
 
 
 def test_nobody_is_forgotten_when_a_worker_stops_between_two_transactions() -> None:
@@ -219,10 +281,10 @@ def test_what_celery_is_told_of_a_retry_names_nobody() -> None:
     assert public(error).facts == {"smtp_code": 450, "retryable": True}
 
 
-def test_a_message_given_out_before_may_be_a_duplicate_and_says_so() -> None:
-    """The queue never heard of the earlier attempt again: the outcome warns, also after a retry in between."""
+def test_without_a_ledger_a_message_given_out_before_may_be_a_duplicate() -> None:
+    """Nobody knows what became of the earlier attempt: the outcome warns, also after a retry in between."""
     again = attempt(ANN)
-    again.redelivered = True
+    again.possible_duplicate = True
     first = concluded(again, report({ANN: BUSY}))
     assert isinstance(first, Again)
     second = outcome(attempt(ANN, progress=first.progress), report({ANN: OK}))

@@ -17,7 +17,8 @@ from postroom_contract.outcome import Outcome, State
 from postroom_contract.sealing import Keyring, generate_key
 from postroom_contract.session import Anonymous, BasicEmailSessionDetails, ServerDetails, UserCredentials
 from postroom_worker.conclusion import Again
-from postroom_worker.delivery import MOST_BYTES_COMPOSED_INLINE, Office, deliver, open_credentials
+from postroom_worker.custody import Unrecorded
+from postroom_worker.delivery import MOST_BYTES_COMPOSED_INLINE, Ending, Office, Unopened, deliver, open_credentials
 from postroom_worker.smtp import Limits, SessionCache
 
 KEYS = Keyring.parse(generate_key("seal"))
@@ -34,14 +35,14 @@ def a_delivery(
     return Delivery(session=session, message=message, close_session=close_session)
 
 
-def attempts(*deliveries: Delivery, earlier: str | None = None, roots: tuple[Path, ...] = ()) -> list[Outcome | Again]:
+def attempts(*deliveries: Delivery, earlier: str | None = None, roots: tuple[Path, ...] = ()) -> list[Ending]:
     """Make one attempt at each, one after the other, in one process."""
 
-    async def run() -> list[Outcome | Again]:
+    async def run() -> list[Ending]:
         sessions = SessionCache(limits=Limits(most_recipients=2))
         office = Office(KEYS, PASSWORD_KEYS, sessions, roots, 10_000_000)
         try:
-            return [await deliver(office, each.id, each.seal(KEYS), earlier) for each in deliveries]
+            return [await deliver(office, Unrecorded(each.id), each.seal(KEYS), earlier) for each in deliveries]
         finally:
             await sessions.aclose()
 
@@ -86,23 +87,23 @@ def test_a_retry_goes_only_to_those_who_are_not_decided() -> None:
     assert (result.state, result.attempts) == (State.SENT, 2)
 
 
-@pytest.mark.parametrize("moved", [False, True])
-def test_a_payload_that_cannot_be_opened_fails_with_1401(moved: bool) -> None:  # noqa: FBT001
-    """An unknown key, or a payload that was moved under another delivery's id."""
+@pytest.mark.parametrize(("moved", "reason"), [(False, "unknown_key"), (True, "tampered")])
+def test_a_payload_that_cannot_be_opened_is_left_to_an_operator(moved: bool, reason: str) -> None:  # noqa: FBT001
+    """An unknown key, or a payload that was moved under another delivery's id: 1401, and no server hears of it."""
     other = Keyring.parse(generate_key("other"))
 
-    async def run(delivery: Delivery) -> Outcome | Again:
+    async def run(delivery: Delivery) -> Ending:
         office = Office(KEYS, PASSWORD_KEYS, SessionCache(), (), 1)
         if moved:
-            return await deliver(office, "another-id", delivery.seal(KEYS), None)
-        return await deliver(office, delivery.id, delivery.seal(other), None)
+            return await deliver(office, Unrecorded("another-id"), delivery.seal(KEYS), None)
+        return await deliver(office, Unrecorded(delivery.id), delivery.seal(other), None)
 
     with SmtpServer() as server:
         result = asyncio.run(run(a_delivery(server, "ann@example.com")))
 
         assert server.connections == ()
-    assert isinstance(result, Outcome)
-    assert (result.state, result.code) == (State.FAILED, 1401)
+    assert isinstance(result, Unopened)
+    assert (result.error.error_code, result.error.reason) == (1401, reason)
 
 
 def test_a_connection_is_not_made_for_a_message_whose_attachment_is_missing(tmp_path: Path) -> None:

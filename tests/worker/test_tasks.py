@@ -9,6 +9,7 @@ import pytest
 from celery.app.task import Context
 
 from postroom.testing import SmtpServer, at
+from postroom_broker.ledger.claims import Claims
 from postroom_contract.delivery import Delivery, Progress
 from postroom_contract.errors import PostroomError, SmtpCommandException
 from postroom_contract.outcome import Sent
@@ -19,6 +20,11 @@ from postroom_worker.tasks import DeliverTask
 from tests.worker.test_delivery import KEYS, PASSWORD_KEYS, a_delivery
 
 
+def no_ledger() -> Claims:
+    """What a message without a lease never asks for."""
+    raise AssertionError("there is no ledger here")
+
+
 def run(delivery: Delivery, payload: str | None = None, **delivery_info: object) -> Any:
     """Run the task once, as the pool does."""
 
@@ -26,7 +32,7 @@ def run(delivery: Delivery, payload: str | None = None, **delivery_info: object)
         office = Office(KEYS, PASSWORD_KEYS, SessionCache(), (), 1_000_000)
         try:
             request = Context(id=delivery.id, delivery_info=delivery_info)
-            return await DeliverTask(lambda: office).arun(request, payload or delivery.seal(KEYS))
+            return await DeliverTask(lambda: office, no_ledger).arun(request, payload or delivery.seal(KEYS))
         finally:
             await office.sessions.aclose()
 

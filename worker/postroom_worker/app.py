@@ -15,6 +15,7 @@ from celery import Celery, bootsteps
 from kombu import Queue
 
 import postroom_broker.celery_results  # noqa: F401 -- lets Celery store our outcomes
+from postroom_broker.ledger.claims import Claims
 from postroom_broker.transport import renew_only_while
 from postroom_contract.environment import Environment
 from postroom_contract.errors import SettingsException
@@ -91,8 +92,8 @@ def make_app(broker_url: str, result_url: str) -> PostroomCelery:
         timezone="UTC",
         enable_utc=True,
     )
-    desk = _Desk()
-    app.register_task(DeliverTask(desk.office))
+    desk = _Desk(broker_url, result_url)
+    app.register_task(DeliverTask(desk.office, desk.claims))
     app.steps["worker"].add(OpenOffice)
     app.steps["worker"].add(ShowLife)
     loop_stopping.connect(desk.close, weak=False)
@@ -100,19 +101,28 @@ def make_app(broker_url: str, result_url: str) -> PostroomCelery:
 
 
 class _Desk:
-    """Where the office of this process is: made on first use, because sessions belong to the loop that uses them."""
+    """Where the office and the ledger of this process are: made on first use, for they belong to the loop that uses them."""
 
-    def __init__(self) -> None:
+    def __init__(self, broker_url: str, result_url: str) -> None:
+        self._urls = broker_url, result_url
         self._office: Office | None = None
+        self._claims: Claims | None = None
 
     def office(self) -> Office:
         if self._office is None:
             self._office = make_office(worker_settings())
         return self._office
 
+    def claims(self) -> Claims:
+        if self._claims is None:
+            self._claims = Claims(*self._urls)
+        return self._claims
+
     async def close(self, **_: Any) -> None:
         if self._office is not None:
             await self._office.sessions.aclose()
+        if self._claims is not None:
+            await self._claims.aclose()
 
 
 class OpenOffice(bootsteps.StartStopStep):

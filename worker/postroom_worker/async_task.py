@@ -33,6 +33,7 @@ class RetryLater:
     after_s: float
     error: Exception
     args: tuple[Any, ...] | None = None  # None: those it was run with
+    is_published: bool = False  # the task has seen to it itself: Celery is only told
 
 
 class AsyncTask(Task[Any, Any]):
@@ -52,6 +53,9 @@ class AsyncTask(Task[Any, Any]):
         Stopped (revoked, over its soft limit, at shutdown) it sees one `CancelledError`. Let it pass, and the message is
         delivered again; return or raise something else in time, and that is the outcome.
 
+        Whoever has stored the result, and acknowledged the message, sets `request.ignore_result`: Celery then waits for
+        nothing.
+
         Args:
             request: this execution: id, retries, headers, delivery_info. `self.request` is not set yet.
             args: the arguments of the message.
@@ -67,7 +71,7 @@ class AsyncTask(Task[Any, Any]):
             raise ImproperlyConfigured(f'{self.name} needs worker_pool = "postroom_worker.pool:TaskPool"') from None
         value = ended.result()
         if isinstance(value, RetryLater):
-            raise self._publish_again(value)
+            raise _retry(value) if value.is_published else self._publish_again(value)
         return value
 
     def apply_async(self, *args: Any, **options: Any) -> AsyncResult[Any]:
@@ -80,6 +84,12 @@ class AsyncTask(Task[Any, Any]):
         except Reject as dropped:
             # Celery gives a message up when its retry cannot be published; this one goes back to its queue.
             raise Reject(dropped.args[0], requeue=True) from dropped
+
+
+def _retry(later: RetryLater) -> Retry:
+    # A number of seconds, as `Task.retry` passes it; the stubs ask for an abstract one.
+    when: Any = later.after_s
+    return Retry(exc=later.error, when=when)
 
 
 @contextmanager

@@ -9,21 +9,23 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from postroom_contract.delivery import Delivery, Progress
+from postroom_contract.delivery import Delivery, OnUnknown, Progress
+from postroom_contract.ending import end
 from postroom_contract.error_codes import ErrorCode
 from postroom_contract.errors import (
     EmailSessionException,
+    ExpiredException,
     IOException,
     PostroomError,
     SmtpCommandException,
     UnknownOutcomeException,
     make_error,
 )
-from postroom_contract.outcome import Failed, Outcome, Partial, Refusal, Report, Sent, Unknown, report_of_error
-from postroom_worker.verdict import Retry, judge
+from postroom_contract.outcome import Outcome, Refusal, report_of_error
+from postroom_worker.verdict import RESEND_AFTER_S, Retry, judge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from postroom_worker.smtp import Answer, TransactionReport
@@ -44,14 +46,24 @@ class Again:
     progress: Progress
 
 
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """The wish to wait for an operator's word, because somebody may have got the message."""
+
+    error: PostroomError
+    progress: Progress
+
+
 @dataclass(slots=True)
 class Attempt:
     """What one attempt has learned so far."""
 
     delivery: Delivery
     progress: Progress
-    # The queue gave this message out before and never heard of it again: nobody knows what became of that attempt.
-    redelivered: bool = False
+    # Somebody who may have got it before was sent to once more, or the queue that gave it out has no ledger to ask.
+    possible_duplicate: bool = False
+    # An earlier attempt left recipients in doubt without a chance to say what then: its worker died.
+    found_in_doubt: bool = False
     accepted: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     # Why each of the others did not get it.
@@ -71,6 +83,8 @@ class Attempt:
 
 def learn(attempt: Attempt, report: TransactionReport) -> None:
     """Take from a transaction's report what it says of each recipient it was tried for."""
+    if not report.never_sent:
+        attempt.possible_duplicate |= any(recipient in attempt.progress.in_doubt for recipient in report.admitted)
     for recipient in report.recipients:
         answer = report.answer_for(recipient)
         if recipient in report.accepted:
@@ -83,40 +97,69 @@ def learn(attempt: Attempt, report: TransactionReport) -> None:
             attempt.errors[recipient] = report.lost
 
 
-def conclude(attempt: Attempt, *, now: datetime, random: Callable[[], float]) -> Outcome | Again:
-    """The outcome of the delivery, or the wish to try again for those who may still succeed."""
-    earlier = attempt.progress
+def if_silent(attempt: Attempt, admitted: Iterable[str]) -> Progress:
+    """What is known if nothing more is heard of this attempt: the admitted recipients may have got the message."""
+    earlier, in_doubt = attempt.progress, tuple(admitted)
+    is_second_doubt = {*in_doubt} & {*earlier.in_doubt}
+    return earlier.model_copy(
+        update={
+            "attempts": earlier.attempts + 1,
+            "accepted": (*earlier.accepted, *attempt.accepted),
+            "unknown": (*earlier.unknown, *attempt.unknown, *(who for who in in_doubt if who in is_second_doubt)),
+            "in_doubt": (*earlier.in_doubt, *(who for who in in_doubt if who not in is_second_doubt)),
+            "possible_duplicate": earlier.possible_duplicate or attempt.possible_duplicate or bool(is_second_doubt),
+        }
+    )
+
+
+def conclude(attempt: Attempt, *, now: datetime, random: Callable[[], float]) -> Outcome | Again | Hold:
+    """The outcome of the delivery, or the wish to try again for those who may still succeed, or to ask an operator."""
+    earlier, delivery = attempt.progress, attempt.delivery
     # Whom nothing was learned about, because the worker was told to stop between two transactions: nobody is forgotten.
     attempt.failed(IOException(ErrorCode.CONNECTION_LOST, {"reason": "interrupted", "retryable": True}))
     first_failed_at = earlier.first_failed_at or now
     refusals = dict(earlier.refused)
     spent: list[PostroomError] = []
     retries: list[tuple[Retry, PostroomError]] = []
+    # Once in doubt, nobody is failed: what did not succeed now may have succeeded before.
+    unknown = [recipient for recipient in attempt.unknown if recipient in earlier.in_doubt]
+    in_doubt = [recipient for recipient in attempt.unknown if recipient not in earlier.in_doubt]
     for recipient, error in attempt.errors.items():
         verdict = judge(error, earlier.charged, first_failed_at, now, random)
         if isinstance(verdict, Retry):
             retries.append((verdict, error))
-            continue
-        spent.append(error)
-        if error.smtp_code is not None and error.facts.get("command") == "RCPT":
-            text = str(error.facts.get("text") or "")
-            refusals[recipient] = Refusal(code=error.smtp_code, enhanced=error.enhanced_code, text=text)
+        elif recipient in earlier.in_doubt:
+            unknown.append(recipient)
+        else:
+            spent.append(error)
+            if error.smtp_code is not None and error.facts.get("command") == "RCPT":
+                text = str(error.facts.get("text") or "")
+                refusals[recipient] = Refusal(code=error.smtp_code, enhanced=error.enhanced_code, text=text)
     progress = Progress(
         attempts=earlier.attempts + 1,
         charged=_charge(earlier.charged, retries),
         first_failed_at=first_failed_at if retries else earlier.first_failed_at,
         accepted=(*earlier.accepted, *attempt.accepted),
         refused=refusals,
-        unknown=(*earlier.unknown, *attempt.unknown),
-        possible_duplicate=earlier.possible_duplicate or attempt.redelivered,
+        unknown=(*earlier.unknown, *unknown),
+        in_doubt=(*earlier.in_doubt, *in_doubt),
+        possible_duplicate=earlier.possible_duplicate or attempt.possible_duplicate,
         # The first final refusal is kept: a later attempt sends to others and would not know of it.
         error=earlier.error or (report_of_error(spent[0]) if spent else None),
     )
-    if retries:
-        # The longest of the waits: coming back too early only lengthens a greylist.
-        verdict, error = max(retries, key=lambda retry: retry[0].after_s)
-        return Again(verdict.after_s, error, progress)
-    return _outcome(attempt.delivery, progress)
+    if in_doubt and delivery.on_unknown is OnUnknown.HOLD:
+        return Hold(UnknownOutcomeException(ErrorCode.UNKNOWN_OUTCOME, {}), progress)
+    waits = [(retry.after_s, error) for retry, error in retries]
+    if in_doubt:
+        waits.append((RESEND_AFTER_S, UnknownOutcomeException(ErrorCode.UNKNOWN_OUTCOME, {})))
+    if not waits:
+        return _end(delivery, progress)
+    # The longest of the waits: coming back too early only lengthens a greylist.
+    after_s, error = max(waits, key=lambda wait: wait[0])
+    if delivery.expires_at is not None and now.timestamp() + after_s >= delivery.expires_at.timestamp():
+        expired = report_of_error(ExpiredException(ErrorCode.EXPIRED, {}))
+        return _end(delivery, progress.model_copy(update={"error": progress.error or expired}))
+    return Again(after_s, error, progress)
 
 
 def refused(answer: Answer, report: TransactionReport) -> PostroomError:
@@ -136,23 +179,9 @@ def _charge(charged: dict[str, int], retries: list[tuple[Retry, PostroomError]])
     return {**charged, **{name: charged.get(name, 0) + 1 for name in classes}}
 
 
-def _outcome(delivery: Delivery, progress: Progress) -> Outcome:
-    """The final state: any unknown makes it unknown; then all, some or none accepted."""
-    everybody = len(progress.accepted) == len(delivery.message.recipients)
-    error = None if everybody or progress.error is None else progress.error
-    if progress.unknown:
-        error = report_of_error(UnknownOutcomeException(ErrorCode.UNKNOWN_OUTCOME, {}))
-    kind = Unknown if progress.unknown else Sent if everybody else Partial if progress.accepted else Failed
-    report = Report(
-        message_id=delivery.message_id,
-        accepted=progress.accepted,
-        refused=progress.refused,
-        unknown=progress.unknown,
-        attempts=progress.attempts,
-        possible_duplicate=progress.possible_duplicate,
-        error=error,
-    )
-    return kind(delivery.id, None if error is None else error["code"], report=report)
+def _end(delivery: Delivery, progress: Progress) -> Outcome:
+    recipients = len(delivery.message.recipients)
+    return end(delivery.id, progress, recipients=recipients, message_id=delivery.message_id)
 
 
 def public(error: PostroomError) -> PostroomError:

@@ -1,7 +1,8 @@
 """One attempt to deliver: from the sealed payload to an outcome, or to the wish to be called again.
 
 Owns the order of the steps; `deliver` reads as the table of contents. Composing, sending and judging live in modules of
-their own, and nothing here knows Celery or Redis: `tasks` calls it and hands what it returns to Celery.
+their own, what the ledger knows is asked through `custody`, and nothing here knows Celery or Redis: `tasks` calls it and has
+what it returns written down.
 """
 
 from __future__ import annotations
@@ -13,15 +14,23 @@ from pathlib import Path
 from random import random as any_number
 from typing import TYPE_CHECKING
 
-from postroom_contract.delivery import Delivery, Progress
+from postroom_broker.ledger.claims import Standing
+from postroom_contract.delivery import Delivery, OnUnknown, Progress
 from postroom_contract.encrypted_text import EncryptedText, password_place
 from postroom_contract.error_codes import ErrorCode
-from postroom_contract.errors import EmailSessionException, PostroomError, SealException
-from postroom_contract.outcome import Failed, Outcome, Report, report_of_error
+from postroom_contract.errors import (
+    EmailSessionException,
+    ExpiredException,
+    PostroomError,
+    SealException,
+    UnknownOutcomeException,
+)
+from postroom_contract.outcome import Outcome
 from postroom_contract.session import Anonymous, check_host
 from postroom_worker.attachments import load_attachments
 from postroom_worker.composer import compose
-from postroom_worker.conclusion import Again, Attempt, conclude, learn
+from postroom_worker.conclusion import Again, Attempt, Hold, conclude, if_silent, learn
+from postroom_worker.custody import Overtaken
 from postroom_worker.smtp import Access, Envelope
 
 if TYPE_CHECKING:
@@ -29,6 +38,7 @@ if TYPE_CHECKING:
 
     from postroom_contract.sealing import Keyring
     from postroom_contract.session import BasicEmailSessionDetails
+    from postroom_worker.custody import Custody
     from postroom_worker.smtp import SessionCache
 
 
@@ -53,35 +63,61 @@ class Office:
     random: Callable[[], float] = any_number
 
 
-async def deliver(
-    office: Office, delivery_id: str, payload: str, earlier: str | None, *, redelivered: bool = False
-) -> Outcome | Again:
+@dataclass(frozen=True, slots=True)
+class Unopened:
+    """The message cannot be opened with this worker's keys, or is not what it should be: an operator has to decide."""
+
+    error: PostroomError
+
+
+Ending = Outcome | Again | Hold | Unopened | Overtaken
+
+
+async def deliver(office: Office, custody: Custody, payload: str, earlier: str | None) -> Ending:
     """Make one attempt.
 
     Args:
         office: what this process shares between deliveries.
-        delivery_id: the delivery's id, to which both texts are bound.
+        custody: what this worker may do with the delivery, and what the ledger knows of it.
         payload: the sealed delivery.
-        earlier: the sealed progress of earlier attempts; None before the first.
-        redelivered: the queue gave this very message out before and never heard of it again.
+        earlier: the sealed progress that came with the message; None before the first attempt.
     """
+    claim = await custody.claim()
+    if claim.standing is not Standing.OURS:
+        return Overtaken(claim.standing)
     try:
-        delivery = Delivery.open(payload, delivery_id, office.keyring)
-        progress = Progress.open(earlier, delivery_id, office.keyring)
+        delivery = Delivery.open(payload, custody.id, office.keyring)
+        progress = Progress.open(claim.progress or earlier, custody.id, office.keyring)
     except PostroomError as unreadable:
-        return _unreadable(delivery_id, unreadable)
-    attempt = Attempt(delivery, progress, redelivered)
+        return Unopened(unreadable)
+    attempt = Attempt(delivery, progress, possible_duplicate=custody.is_repeated, found_in_doubt=claim.in_doubt)
+    if attempt.found_in_doubt and delivery.on_unknown is OnUnknown.HOLD:
+        return Hold(UnknownOutcomeException(ErrorCode.UNKNOWN_OUTCOME, {}), progress)
     try:
-        access = open_credentials(delivery.session, office.password_keyring)
-        await _send(office, attempt, access)
+        if progress.remaining(delivery.message.recipients):
+            _check_time(delivery, office.now())
+            access = open_credentials(delivery.session, office.password_keyring)
+            await _send(office, custody, attempt, access)
     except PostroomError as failure:
         attempt.failed(failure)
+    except Overtaken as overtaken:
+        return overtaken
     return conclude(attempt, now=office.now(), random=office.random)
 
 
-async def _send(office: Office, attempt: Attempt, access: Access) -> None:
+def _check_time(delivery: Delivery, now: datetime) -> None:
+    if delivery.expires_at is not None and now >= delivery.expires_at:
+        raise ExpiredException(ErrorCode.EXPIRED, {})
+
+
+async def _send(office: Office, custody: Custody, attempt: Attempt, access: Access) -> None:
     """Compose the message and hand it to the server, in as many transactions as the server's limits ask for."""
     delivery = attempt.delivery
+
+    async def commit(admitted: tuple[str, ...]) -> None:
+        progress = if_silent(attempt, admitted).seal(delivery.id, office.keyring)
+        await custody.commit(progress, delivery.expires_at)
+
     try:
         attachments = await load_attachments(
             delivery.message.attachments, office.attachment_roots, office.most_attachment_bytes
@@ -95,7 +131,7 @@ async def _send(office: Office, attempt: Attempt, access: Access) -> None:
     while recipients:
         envelope = Envelope(delivery.message.sender.wire, recipients, has_utf8_headers=not content.isascii())
         report = await office.sessions.send(
-            access, envelope, content, on_commit=_tell_nobody, close_session=delivery.close_session
+            access, envelope, content, on_commit=commit, close_session=delivery.close_session
         )
         learn(attempt, report)
         # A server that takes only so many recipients at a time is given the rest at once (RFC 5321 section 4.5.3.1.10).
@@ -108,10 +144,6 @@ async def _compose(delivery: Delivery, attachments: Sequence[bytes]) -> bytes:
     if sum(map(len, attachments)) < MOST_BYTES_COMPOSED_INLINE:
         return compose(delivery, attachments)
     return await asyncio.to_thread(compose, delivery, attachments)
-
-
-async def _tell_nobody() -> None:
-    """The last bytes are about to leave: there is no ledger yet to be told."""
 
 
 def open_credentials(session: BasicEmailSessionDetails, keyring: Keyring) -> Access:
@@ -137,7 +169,3 @@ def open_credentials(session: BasicEmailSessionDetails, keyring: Keyring) -> Acc
 
 def _clear(text: str | EncryptedText, keyring: Keyring) -> str:
     return text.open(keyring) if isinstance(text, EncryptedText) else text
-
-
-def _unreadable(delivery_id: str, error: PostroomError) -> Outcome:
-    return Failed(delivery_id, error.error_code, report=Report(attempts=0, error=report_of_error(error)))

@@ -43,6 +43,16 @@ def attempt_put_off(delivery_id: str, error: PostroomError, after_s: float, atte
     )
 
 
+def attempt_held(delivery_id: str, error: PostroomError) -> None:
+    """Tell of a delivery that waits for an operator."""
+    logger.error("delivery %s is held: code=%s reason=%s", delivery_id, error.error_code, error.reason)
+
+
+def attempt_overtaken(delivery_id: str, standing: str) -> None:
+    """Tell of an attempt that came to nothing, because the delivery is over or with another worker."""
+    logger.info("delivery %s is left alone: %s", delivery_id, standing)
+
+
 def bug_met(delivery_id: str, bug: BaseException) -> None:
     """Tell of a mistake of our own: its kind and its place; its text might quote the message."""
     place = bug.__traceback__

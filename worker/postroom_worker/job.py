@@ -53,6 +53,7 @@ class Job:
     clocks: list[asyncio.TimerHandle] = field(default_factory=list)
     stopped_for: Why | None = None
     is_recording: bool = False
+    is_written_down: bool = False  # the task has stored its result itself: Celery's tracer waits for nothing
 
     @property
     def age_s(self) -> float:
@@ -124,6 +125,10 @@ class Job:
         except (MemoryError, SystemExit, KeyboardInterrupt) as error:
             # Each would end the loop or, in Celery's hands, the worker, and the next one to get the message likewise.
             raise RuntimeError(f"the task raised {type(error).__name__}") from error
+        finally:
+            self.is_written_down = bool(context.ignore_result) and not self.request.get("ignore_result")
+            if self.is_written_down:
+                self.request["ignore_result"] = True
 
 
 def _failed(error: Exception) -> asyncio.Future[Any]:

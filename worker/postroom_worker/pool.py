@@ -63,7 +63,8 @@ class TaskPool(BasePool):
     * `apply_async`, the hub: the message has a slot, and Celery is told that its task is accepted.
     * `_begin`, the loop: the coroutine starts, and so do the clocks of its time limits.
     * `_end`, the loop: the coroutine has ended. There is an outcome, or it was stopped and the message comes again.
-    * `_record`, a recorder: Celery's tracer stores the outcome, publishes the retry, sends the signals, logs.
+    * `_record`, a recorder: Celery's tracer stores the outcome, publishes the retry, sends the signals, logs. Where the
+      task has stored and published all that itself, the loop takes this step, because nothing in it waits.
     * `_settle`, the hub: Celery acknowledges or rejects the message, and the slot is free.
 
     Only the hub's thread touches Celery's requests and `_jobs`, also while it waits for the last jobs in `on_stop`.
@@ -168,7 +169,9 @@ class TaskPool(BasePool):
         if job.stopped_for is Why.HARD_LIMIT:
             ending = "cancelled" if run.cancelled() else "failed" if run.exception() else "finished"
             logger.warning("Task %s had its hard time limit behind it and has now %s", job.uuid, ending)
-        elif outcome := job.outcome():
+        elif (outcome := job.outcome()) and job.is_written_down:
+            self._record(job, outcome)  # waits for nothing
+        elif outcome:
             self._recorders.submit(partial(self._record, job, outcome))
         else:
             self._report(job, None)

@@ -1,30 +1,37 @@
-"""The Celery task: hands a sealed payload to `delivery` and what comes of it to Celery.
+"""The Celery task: hands a sealed payload to `delivery`, and has what comes of it written down.
 
-Owns the translation between the two: an outcome is returned, a failure raised, a wish to try again becomes a retry.
-Everything that passes here is sealed or public, because Celery stores and shows it.
+Owns the translation of an attempt's end into a settlement for the ledger and into what Celery is told: an outcome is returned,
+a failure raised, a wish to try again becomes a retry. Everything that passes here is sealed or public, because Celery stores
+and shows it.
 """
 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from celery.app.task import Context
+from celery.exceptions import Ignore
 
+from postroom_broker.ledger.claims import Act, Standing
+from postroom_broker.transport.names import LEASE_PREFIX
 from postroom_contract.error_codes import ErrorCode
 from postroom_contract.errors import PostroomError
 from postroom_contract.names import TASK_DELIVER
-from postroom_contract.outcome import Outcome, error_of
+from postroom_contract.outcome import Outcome
 from postroom_worker import events
 from postroom_worker.async_task import AsyncTask, RetryLater
-from postroom_worker.conclusion import public
-from postroom_worker.delivery import deliver
+from postroom_worker.conclusion import Again, Hold, public
+from postroom_worker.custody import Custody, Leased, Overtaken, Unrecorded
+from postroom_worker.delivery import Unopened, deliver
+from postroom_worker.settlement import Parcel, Told, write_down
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from postroom_contract.sealing import Keyring
-    from postroom_worker.delivery import Office
+    from postroom_broker.ledger.claims import Claims
+    from postroom_worker.delivery import Ending, Office
 
 
 class DeliverTask(AsyncTask):
@@ -34,32 +41,64 @@ class DeliverTask(AsyncTask):
     # A delivery that failed is news for its sender, not an incident: Celery logs it in one line.
     throws = (PostroomError,)
 
-    def __init__(self, office: Callable[[], Office]) -> None:
+    def __init__(self, office: Callable[[], Office], claims: Callable[[], Claims]) -> None:
         self._office = office
+        self._claims = claims
 
     async def arun(self, request: Context, /, payload: str, progress: str | None = None) -> Any:
-        """Make one attempt to deliver."""
-        office = self._office()
-        started = time.monotonic()
+        """Make one attempt to deliver, and write down how it ended."""
+        office, started = self._office(), time.monotonic()
+        custody = self._custody(request)
         try:
-            redelivered = bool((request.delivery_info or {}).get("redelivered"))
-            result = await deliver(office, str(request.id), payload, progress, redelivered=redelivered)
+            ending: Ending = await deliver(office, custody, payload, progress)
         except Exception as bug:  # noqa: BLE001 -- whatever it is, its text may quote the message and must not reach Celery
-            events.bug_met(str(request.id), bug)
-            raise PostroomError(ErrorCode.INTERNAL, {"reason": type(bug).__name__}) from None
-        if isinstance(result, Outcome):
-            events.attempt_ended(result, time.monotonic() - started)
-            return _as_celery_wants_it(result, office.keyring)
-        error = public(result.error)
-        events.attempt_put_off(str(request.id), error, result.after_s, result.progress.attempts)
-        arguments = (payload, result.progress.seal(str(request.id), office.keyring))
-        return RetryLater(result.after_s, error, arguments)
+            events.bug_met(custody.id, bug)
+            ending = Unopened(PostroomError(ErrorCode.INTERNAL, {"reason": type(bug).__name__}))
+        if isinstance(ending, Overtaken):
+            raise self._overtaken(request, ending.standing)
+        parcel = Parcel(custody.id, _queue_of(request), payload, request.retries or 0)
+        settlement, told = write_down(ending, parcel, office.keyring)
+        standing = await custody.settle(settlement)
+        if standing in {Standing.LOST, Standing.ENDED}:
+            raise self._overtaken(request, standing)
+        _tell(custody.id, ending, time.monotonic() - started)
+        # What is written down already, Celery neither stores nor publishes.
+        request.ignore_result = is_written = standing is not None
+        return _for_celery(told, settlement.act, is_written=is_written)
+
+    def _custody(self, request: Context) -> Custody:
+        delivery_id = str(request.id)
+        lease = str((getattr(request, "properties", None) or {}).get("delivery_tag", ""))
+        if lease.startswith(LEASE_PREFIX):
+            return Leased(delivery_id, lease, self._claims())
+        return Unrecorded(delivery_id, is_repeated=bool((request.delivery_info or {}).get("redelivered")))
+
+    def _overtaken(self, request: Context, standing: Standing) -> Ignore:
+        events.attempt_overtaken(str(request.id), standing.value)
+        request.ignore_result = True
+        return Ignore(standing.value)
 
 
-def _as_celery_wants_it(outcome: Outcome, keyring: Keyring) -> Outcome:
-    """An outcome to return or, where nobody is known to have got the message, an error to raise: both sealed."""
-    error = None if error_of(outcome) is None else outcome.sealed_error(keyring)
-    if error is not None:
-        raise error
-    outcome.seal(keyring)
-    return outcome
+def _for_celery(told: Told, act: Act, *, is_written: bool) -> Any:
+    """Return or raise what Celery is told."""
+    if is_written and act in {Act.HOLD, Act.BURY}:
+        raise Ignore("held")  # neither a success nor a failure: an operator decides
+    if isinstance(told, RetryLater):
+        return replace(told, is_published=is_written)
+    if isinstance(told, Exception):
+        raise told
+    return told
+
+
+def _tell(delivery_id: str, ending: Ending, seconds: float) -> None:
+    match ending:
+        case Outcome():
+            events.attempt_ended(ending, seconds)
+        case Again():
+            events.attempt_put_off(delivery_id, public(ending.error), ending.after_s, ending.progress.attempts)
+        case Hold() | Unopened():
+            events.attempt_held(delivery_id, public(ending.error))
+
+
+def _queue_of(request: Context) -> str:
+    return str((request.delivery_info or {}).get("routing_key"))

@@ -59,7 +59,7 @@ class Fail:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Nobody can say whether the message was delivered."""
+    """Nobody can say whether the message was delivered; what then, the sender has said (`on_unknown`)."""
 
 
 Verdict = Retry | Fail | Unknown
@@ -75,9 +75,13 @@ POLICIES: Mapping[FailureClass, RetryPolicy] = {
     FailureClass.GREYLISTED: RetryPolicy(base_s=300, cap_s=3600, give_up_after=DAY, jitter=0.1),
     # The provider's limit, not the message's fault: it waits, and no attempt is charged.
     FailureClass.THROTTLED: RetryPolicy(base_s=30, cap_s=900, give_up_after=DAY),
-    # This machine is short of sockets or handles: also not the message's fault.
+    # This machine is short of sockets or handles, or Redis was away when the last byte was to leave: not its fault either.
     FailureClass.LOCAL: RetryPolicy(base_s=1, cap_s=30, give_up_after=DAY),
 }
+
+# A message that may have been delivered is sent once more at the earliest after this: a server that broke off is perhaps
+# just being restarted, and waiting longer tells nobody more.
+RESEND_AFTER_S = 2.0
 
 # RFC 5321 section 3.8 and what Exchange, Gmail and SES answer when they want less (smtp replies 421, 432, 454).
 THROTTLING = frozenset({421, 432, 454})
@@ -92,7 +96,7 @@ def classify(error: PostroomError) -> FailureClass:
     """The class a failure belongs to."""
     if error.error_code == ErrorCode.UNKNOWN_OUTCOME:
         return FailureClass.AMBIGUOUS
-    if error.error_code == ErrorCode.LOCAL_RESOURCE:
+    if error.error_code == ErrorCode.LOCAL_RESOURCE or error.reason == "broker_away":
         return FailureClass.LOCAL
     if not error.retryable:
         return FailureClass.PERMANENT

@@ -13,6 +13,7 @@ import redis
 from kombu.transport import redis as stock
 from kombu.utils.json import dumps
 
+from postroom_broker import keys
 from postroom_broker.transport import envelope
 from postroom_broker.transport.asking import Asking
 from postroom_broker.transport.custody import Custody, custody_of
@@ -40,9 +41,9 @@ class Channel(StockChannel):  # type: ignore[misc]
     visibility_timeout = 20.0
     # Options of our own: after how many deliveries in vain a message is dead, and the keys (names.py).
     delivery_limit = 20
-    delayed_key = "postroom.delayed"
-    delayed_messages_key = "postroom.delayed.messages"
-    dead_key = "postroom.dead"
+    delayed_key = keys.DELAYED
+    delayed_messages_key = keys.DELAYED_MESSAGES
+    dead_key = keys.DEAD
 
     from_transport_options = (
         *StockChannel.from_transport_options,

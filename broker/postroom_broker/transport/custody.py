@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 
 import redis
 
@@ -96,6 +96,25 @@ def custody_of(broker: Hashable, make: Callable[[], Custody]) -> Custody:
         if broker not in _custodies:
             _custodies[broker] = make()
         return _custodies[broker]
+
+
+def let_go(lease: str) -> None:
+    """Note that a lease was ended elsewhere, together with its message."""
+    for custody in list(_custodies.values()):
+        custody.leases.forget(lease)
+
+
+@contextlib.contextmanager
+def letting_go(lease: str) -> Iterator[None]:
+    """Within this block the lease may end at any moment: it is still renewed, but its end is no news."""
+    custodies = list(_custodies.values())
+    for custody in custodies:
+        custody.leases.expect_end(lease)
+    try:
+        yield
+    finally:
+        for custody in custodies:
+            custody.leases.expect_end(lease, is_over=True)
 
 
 def _forget_parents() -> None:

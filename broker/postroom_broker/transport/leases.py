@@ -27,6 +27,7 @@ class Leases:
         self._names = names
         self._lock = threading.Lock()
         self._held: set[str] = set()
+        self._ending: set[str] = set()
         self._done: list[str] = []
         self._claims = 0
         self._process = uuid.uuid4().hex[:12]
@@ -46,6 +47,11 @@ class Leases:
         with self._lock:
             self._held.discard(lease)
 
+    def expect_end(self, lease: str, *, is_over: bool = False) -> None:
+        """Note that this lease is being ended elsewhere, or that this is over: should it be gone, nobody took it."""
+        with self._lock:
+            (self._ending.discard if is_over else self._ending.add)(lease)
+
     def held(self) -> list[str]:
         """Return all leases that are neither acknowledged nor forgotten."""
         with self._lock:
@@ -56,8 +62,10 @@ class Leases:
         return lease in self._held
 
     def acknowledge(self, lease: str) -> None:
-        """Have the message removed for good, at the next `flush`."""
+        """Have the message removed for good, at the next `flush`; one that was let go of is removed already."""
         with self._lock:
+            if lease not in self._held:
+                return
             self._held.discard(lease)
             self._done.append(lease)
             is_much = len(self._done) >= MOST_UNTOLD
@@ -91,4 +99,4 @@ class Leases:
         with self._lock:
             lost = [lease for lease in lost if lease in self._held]
             self._held.difference_update(lost)
-        return lost
+            return [lease for lease in lost if lease not in self._ending]

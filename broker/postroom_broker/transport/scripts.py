@@ -1,42 +1,23 @@
-"""The Lua scripts of the transport, as things one can call.
+"""The Lua scripts of the transport.
 
-Owns finding their texts (the folder `lua` beside this module) and running them when the server has forgotten them. What
-a script does stands in its own header; keys are always given in full, with the operator's prefix.
+Owns their list. Their texts lie in the folder `lua` beside this module, each with a header that says what it does; keys are
+always given in full, with the operator's prefix.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
-from importlib.resources import files
-from typing import Any, Final
+from functools import partial
 
-import redis
-from redis.exceptions import NoScriptError
+from postroom_broker.script import Argument, Script
 
-Argument = str | bytes | int | float
+__all__ = ["CLAIM", "DELAY", "LAPSED", "PROMOTE", "PUT_BACK", "RENEW", "STEP_BACK", "Argument"]
 
+_script = partial(Script, "postroom_broker.transport")
 
-class Script:
-    """One script."""
-
-    def __init__(self, name: str) -> None:
-        self.text: Final = (files("postroom_broker.transport") / "lua" / f"{name}.lua").read_text(encoding="utf-8")
-        # How Redis names a script; nothing is protected by it.
-        self.sha: Final = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
-
-    def __call__(self, client: redis.Redis, keys: Sequence[str], arguments: Sequence[Argument] = ()) -> Any:
-        """Run it and wait for its answer; the client must not add a prefix of its own to keys."""
-        try:
-            return client.evalsha(self.sha, len(keys), *keys, *arguments)
-        except NoScriptError:
-            return client.eval(self.text, len(keys), *keys, *arguments)
-
-
-CLAIM = Script("claim")
-RENEW = Script("renew")
-LAPSED = Script("lapsed")
-PUT_BACK = Script("put_back")
-DELAY = Script("delay")
-PROMOTE = Script("promote")
-STEP_BACK = Script("step_back")
+CLAIM = _script("claim")
+RENEW = _script("renew")
+LAPSED = _script("lapsed")
+PUT_BACK = _script("put_back")
+DELAY = _script("delay")
+PROMOTE = _script("promote")
+STEP_BACK = _script("step_back")

@@ -39,7 +39,7 @@ def ask(receipt: "Receipt", wait_s: float) -> dict[str, Any]:
     if state is State.QUEUED and wait_s:
         click.echo("postroom: still queued; is a worker running with the same POSTROOM_BROKER_URL?", err=True)
     # Decided in the very moment between the two questions.
-    return receipt.outcome(timeout=0).as_dict() if state in OUTCOMES else story(state, receipt.id)
+    return receipt.outcome(timeout=0).as_dict() if state in OUTCOMES else story(state, receipt.id, error=receipt.why())
 
 
 def _check_seconds(_context: click.Context, _option: click.Parameter, wait_s: float | None) -> float | None:

@@ -7,6 +7,7 @@ details valid is the contract's business; which sessions have names is known to 
 import json
 from typing import Any
 
+from postroom.options import SendOptions
 from postroom_contract.error_codes import ErrorCode
 from postroom_contract.errors import ArgumentException
 from postroom_contract.message import EmailMessage
@@ -14,13 +15,43 @@ from postroom_contract.refusal import ContractModel
 from postroom_contract.session import BasicEmailSessionDetails
 
 
-class DetailedRequest(ContractModel):
-    """A message with the details of its session."""
+class _Options(ContractModel):
+    """What may stand beside message and session; the mailer refuses what is wrong with it."""
 
+    close_session: bool | None = None
+    send_at: str | None = None
+    expires_at: str | None = None
+    on_unknown: str | None = None
+    idempotency_key: str | None = None
+    receipt_id: str | None = None
+
+    @property
+    def options(self) -> SendOptions:
+        """The same as keyword arguments of `Mailer.send`."""
+        return {
+            "close_session": self.close_session,
+            "send_at": self.send_at,
+            "expires_at": self.expires_at,
+            "on_unknown": self.on_unknown,
+            "idempotency_key": self.idempotency_key,
+            "receipt_id": self.receipt_id,
+        }
+
+
+class _Detailed(ContractModel):
     # Session details come first: of several mistakes, theirs decides the error's type (the block's order of checks).
     basic_email_session_details: BasicEmailSessionDetails
     email_message: EmailMessage
-    close_session: bool | None = None
+
+
+class _Named(ContractModel):
+    session: str
+    email_message: EmailMessage
+
+
+# Pydantic takes the fields of the last base first.
+class DetailedRequest(_Options, _Detailed):
+    """A message with the details of its session."""
 
     @property
     def session(self) -> BasicEmailSessionDetails:
@@ -28,12 +59,8 @@ class DetailedRequest(ContractModel):
         return self.basic_email_session_details
 
 
-class NamedRequest(ContractModel):
+class NamedRequest(_Options, _Named):
     """A message with the name of a configured session."""
-
-    session: str
-    email_message: EmailMessage
-    close_session: bool | None = None
 
 
 def read_request(text: bytes) -> DetailedRequest | NamedRequest:

@@ -48,7 +48,7 @@ def send(file: str, wait_s: float | None) -> None:
     with Mailer.from_env() as mailer:
         try:
             request = read_request(_read(file))
-            receipt = mailer.send(request.email_message, request.session, close_session=request.close_session)
+            receipt = mailer.send(request.email_message, request.session, **request.options)
         except BrokerUnavailable:
             raise
         except PostroomError as refused:

@@ -1,17 +1,20 @@
 """A mailer for tests that keeps what it is given in a list and lets the test say what becomes of it.
 
 Owns the double of `Mailer`: the same calls, the same checks, the same sealing, receipts and errors, with memory in the
-place of Redis and of the worker. It never waits: a delivery is decided when it is handed over, or held until the end.
+place of Redis and of the worker. It never waits: a delivery is decided when it is handed over, held until the end, or
+scheduled until the test lets its time come (`send_due`).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from postroom.mailer import make_delivery
+from postroom.mailer import identify, make_delivery
+from postroom.options import SendOptions, check_key
 from postroom.receipt import Receipt
-from postroom_broker.celery_results import MARKER
-from postroom_broker.results import StoredResult
+from postroom.testing.memory import MemoryTracking
+from postroom_broker import celery_results
 from postroom_contract.delivery import Delivery
 from postroom_contract.errors import (
     BrokerUnavailable,
@@ -23,12 +26,10 @@ from postroom_contract.outcome import Failed, Outcome, Partial, Refusal, Report,
 from postroom_contract.sealing import Keyring, generate_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from postroom_contract.message import EmailMessage
     from postroom_contract.session import BasicEmailSessionDetails
-
-_QUEUED = StoredResult("PENDING", None)
 
 
 class OutboxMailer:
@@ -47,7 +48,8 @@ class OutboxMailer:
         self.outbox: list[Delivery] = []
         self._sessions = dict(sessions or {})
         self._keyring = Keyring.parse(generate_key())
-        self._records: dict[str, StoredResult] = {}
+        self._tracking = MemoryTracking()
+        self._scheduled: dict[str, tuple[Delivery, PostroomError | None]] = {}
         self._next: list[PostroomError | None] = []
         self._refused: dict[str, Refusal] = {}
 
@@ -67,8 +69,7 @@ class OutboxMailer:
         self,
         message: EmailMessage | Mapping[str, Any],
         session: BasicEmailSessionDetails | Mapping[str, Any] | str,
-        *,
-        close_session: bool | None = None,
+        **options: Unpack[SendOptions],
     ) -> Receipt:
         """Put a message into the outbox and return its receipt.
 
@@ -76,38 +77,47 @@ class OutboxMailer:
             PostroomError: bad input, exactly as `Mailer.send` would refuse it.
             BrokerUnavailable: `fail_next` asked for it.
         """
-        delivery = make_delivery(message, session, self._sessions, close_session=close_session)
+        key = check_key(options.get("idempotency_key"))
+        delivery = make_delivery(message, session, self._sessions, options)
         is_planned = bool(self._next)
         error = self._next.pop(0) if is_planned else None
         if isinstance(error, BrokerUnavailable):
             raise error
+        waits = delivery.send_at is not None and delivery.send_at > datetime.now(UTC)
+        identity = identify(delivery, key, self._keyring)
+        if known_id := self._tracking.enter(delivery.id, identity, delivery.send_at if waits else None):
+            return self.receipt(known_id)
         # Sealed and opened again, so that the outbox holds what would have travelled and not what was passed in.
         self.outbox.append(Delivery.open(delivery.seal(self._keyring), delivery.id, self._keyring))
-        is_held = is_planned and error is None
-        self._records[delivery.id] = _QUEUED if is_held else self._record(self._end(delivery, error))
+        if waits:
+            self._scheduled[delivery.id] = delivery, error
+        elif error is not None or not is_planned:
+            self._end(delivery, error)
         return self.receipt(delivery.id)
 
     async def asend(
         self,
         message: EmailMessage | Mapping[str, Any],
         session: BasicEmailSessionDetails | Mapping[str, Any] | str,
-        *,
-        close_session: bool | None = None,
+        **options: Unpack[SendOptions],
     ) -> Receipt:
         """Do what `send` does."""
-        return self.send(message, session, close_session=close_session)
+        return self.send(message, session, **options)
 
     def receipt(self, delivery_id: str) -> Receipt:
         """The receipt of a message in the outbox."""
-        return Receipt(delivery_id, self, self._keyring)
+        return Receipt(delivery_id, self._tracking, self._keyring)
 
-    def read(self, delivery_id: str) -> StoredResult | None:
-        """The record of a delivery, for its receipt."""
-        return self._records.get(delivery_id)
+    def scheduled(self) -> Iterator[tuple[Receipt, datetime]]:
+        """The messages that wait for their time, the next first."""
+        due = sorted(self._tracking.due.items(), key=lambda item: item[1])
+        return ((self.receipt(delivery_id), due_at) for delivery_id, due_at in due)
 
-    def wait(self, delivery_id: str, timeout_s: float | None) -> StoredResult | None:  # noqa: ARG002 -- it never waits
-        """The record of a delivery as it is now."""
-        return self.read(delivery_id)
+    def send_due(self, now: datetime) -> None:
+        """Let the time come for what is scheduled until then."""
+        for receipt, due_at in list(self.scheduled()):
+            if due_at <= now:
+                self._end(*self._scheduled.pop(receipt.id))
 
     def close(self) -> None:
         """Do nothing: there is no connection, and the outbox stays readable."""
@@ -118,7 +128,12 @@ class OutboxMailer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _end(self, delivery: Delivery, error: PostroomError | None) -> Outcome:
+    def _end(self, delivery: Delivery, error: PostroomError | None) -> None:
+        outcome = self._outcome(delivery, error)
+        result, _ = celery_results.end(outcome, self._keyring)
+        self._tracking.end(outcome, result)
+
+    def _outcome(self, delivery: Delivery, error: PostroomError | None) -> Outcome:
         recipients = delivery.message.recipients
         refused = {address: self._refused[address] for address in recipients if address in self._refused}
         kind: type[Outcome] = Sent
@@ -139,9 +154,6 @@ class OutboxMailer:
             error=None if error is None else report_of_error(error),
         )
         return kind(delivery.id, None if error is None else error.error_code, report=report)
-
-    def _record(self, outcome: Outcome) -> StoredResult:
-        return StoredResult("SUCCESS", {"__type__": MARKER, "__value__": outcome.seal(self._keyring)})
 
 
 def _refusal(reply: Refusal) -> SmtpCommandException:

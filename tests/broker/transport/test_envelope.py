@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from kombu.utils.json import dumps
 
-from postroom_broker.publisher import SealedDelivery, task_message
+from postroom_broker.task_message import SealedDelivery, task_message
 from postroom_broker.transport import envelope
 from tests.broker.transport.conftest import message
 

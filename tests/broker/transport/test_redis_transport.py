@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from postroom_broker.publisher import SealedDelivery, task_message
+from postroom_broker.task_message import SealedDelivery, task_message
 from postroom_contract.names import QUEUE_BULK, QUEUE_NORMAL, QUEUE_URGENT, TASK_DELIVER
 from tests.broker.transport.conftest import Bench
 from tests.support.transport_app import LEASE_S

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from postroom_broker.transport.names import front_of
-from postroom_broker.transport.scripts import CLAIM, DELAY, LAPSED, PROMOTE, PUT_BACK, RENEW, STEP_BACK, Script
+from postroom_broker.transport.scripts import CLAIM, DELAY, LAPSED, PROMOTE, PUT_BACK, RENEW, STEP_BACK
 from tests.support.redis_servers import servers
 from tests.support.valkey import ValkeyServer, connect
 
@@ -179,14 +179,3 @@ def test_stepping_back_keeps_the_order(client: Any) -> None:
         client.blmove("a", front_of("a"), 1, "RIGHT", "LEFT")
     assert STEP_BACK(client, [front_of("a"), "a"]) == 2
     assert client.lrange("a", 0, -1) == [b"3", b"2", b"1"]
-
-
-@pytest.mark.parametrize(
-    "path", sorted((Path(__file__).parents[3] / "broker").rglob("*.lua")), ids=lambda path: path.stem
-)
-def test_each_script_says_what_it_takes(path: Path) -> None:
-    """A script opens with what it does, its keys, its arguments and its answer, and has no directive of one server."""
-    text = Script(path.stem).text
-    head = "".join(line for line in text.splitlines(keepends=True) if line.startswith("--"))
-    assert text.startswith("-- ")
-    assert all(part in head for part in ("KEYS", "ARGV", "Returns"))

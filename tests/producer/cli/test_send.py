@@ -174,10 +174,10 @@ def test_interrupted_wait_says_how_to_ask_again(file: Path, redis_url: str, keys
         wait_until(lambda: client.pubsub_numpat() or client.pubsub_channels(), 30, "the command to wait")
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=30)
-        (key,) = client.keys("celery-task-meta-*")
+        (key,) = client.keys("postroom.delivery.*")
 
     assert process.returncode == 130
-    assert f"postroom status {key.decode().removeprefix('celery-task-meta-')}" in stderr
+    assert f"postroom status {key.decode().removeprefix('postroom.delivery.')}" in stderr
 
 
 def queued(redis_url: str, queue: str, keys: Keys) -> Delivery:

@@ -73,10 +73,10 @@ def test_redis_lost_while_waiting_leaves_the_id(
         process.stdin = None
         with connect(server.url) as client:
             wait_until(client.pubsub_channels, 30, "the command to wait")
-            (key,) = client.keys("celery-task-meta-*")
+            (key,) = client.keys("postroom.delivery.*")
         server.kill()
         stdout, stderr = process.communicate(timeout=30)
 
     assert (process.returncode, stdout) == (69, "")
-    assert f"postroom status {key.decode().removeprefix('celery-task-meta-')}" in stderr
+    assert f"postroom status {key.decode().removeprefix('postroom.delivery.')}" in stderr
     assert "The message was queued" in stderr

@@ -48,7 +48,7 @@ QUICK = Timeouts(
 DEFAULT = Timeouts()
 
 
-async def no_commit() -> None:
+async def no_commit(_admitted: tuple[str, ...]) -> None:
     """Have nothing to note before the last octets leave."""
 
 

@@ -264,7 +264,7 @@ async def test_a_refusal_in_the_middle_of_the_body_is_heard() -> None:
     with SmtpServer(rules=rules, extensions=ROOMY) as server:
         committed: list[bool] = []
 
-        async def commit() -> None:
+        async def commit(_admitted: tuple[str, ...]) -> None:
             committed.append(True)
 
         session = await open_to(server)
@@ -333,7 +333,7 @@ async def test_the_commit_comes_just_before_the_last_octets(content: bytes) -> N
     def passing(octets: int) -> Rule:
         return at("BODY").after_octets(octets).when(note)
 
-    async def commit() -> None:
+    async def commit(_admitted: tuple[str, ...]) -> None:
         await wait_until_async(lambda: not due or passed, 5)
         assert passed == ([due] if due else [])
 
@@ -353,7 +353,7 @@ async def test_a_refusal_while_the_commit_waits_is_heard() -> None:
     with SmtpServer(rules=[at("BODY").hold().reply("552 5.3.4 Too big")], extensions=ROOMY) as server:
         session = await open_to(server)
 
-        async def commit() -> None:
+        async def commit(_admitted: tuple[str, ...]) -> None:
             server.release()
             await wait_until_async(lambda: session._connection.has_reply, 5)
 
@@ -367,7 +367,7 @@ async def test_a_refusal_while_the_commit_waits_is_heard() -> None:
 async def test_a_failing_commit_keeps_the_message_back() -> None:
     """Its error passes through, the connection is dropped before the terminator, and nothing was sent."""
 
-    async def commit() -> None:
+    async def commit(_admitted: tuple[str, ...]) -> None:
         raise ConnectionError("the ledger is away")
 
     with SmtpServer() as server:
@@ -384,7 +384,7 @@ async def test_a_failing_commit_keeps_the_message_back() -> None:
 async def test_no_commit_for_nobody() -> None:
     """Where no recipient was accepted, nothing is noted as sent."""
 
-    async def commit() -> None:
+    async def commit(_admitted: tuple[str, ...]) -> None:
         raise AssertionError("there is nothing to commit")
 
     with SmtpServer(rules=[at("RCPT").reply("550 5.1.1 no")]) as server:
@@ -398,7 +398,7 @@ async def test_a_connection_that_ends_while_the_commit_waits_sent_nothing() -> N
     with SmtpServer() as server:
         session = await open_to(server)
 
-        async def commit() -> None:
+        async def commit(_admitted: tuple[str, ...]) -> None:
             server.drop_connections()
             await wait_until_async(lambda: not session.is_alive and session._connection._ended, 5)
 
@@ -439,7 +439,7 @@ async def test_a_cancellation_in_the_commit_stops_it() -> None:
     """It is still before the last octets."""
     is_committing = asyncio.Event()
 
-    async def commit() -> None:
+    async def commit(_admitted: tuple[str, ...]) -> None:
         is_committing.set()
         await asyncio.get_running_loop().create_future()
 

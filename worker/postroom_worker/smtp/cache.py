@@ -77,7 +77,7 @@ class SessionCache:
             access: which server, how and as whom.
             envelope: who sends to whom.
             content: the message, lines ended by CRLF.
-            on_commit: awaited just before the last octets leave; when it raises, they do not leave.
+            on_commit: awaited with the admitted recipients just before the last octets leave; when it raises, they do not.
             close_session: say QUIT afterwards, however this ended, here and on all idle sessions with these details.
 
         Raises:

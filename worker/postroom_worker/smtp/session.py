@@ -24,7 +24,8 @@ from postroom_worker.smtp.transaction import Transaction
 # interruption leaves the outcome unknown. One TLS record holds as much (RFC 8446 section 5.1).
 BLOCK_OCTETS = 16 * 1024
 
-OnCommit = Callable[[], Awaitable[None]]
+# Told who will get the message, just before its last octets leave.
+OnCommit = Callable[[tuple[str, ...]], Awaitable[None]]
 
 
 class SmtpSession:
@@ -98,7 +99,7 @@ class SmtpSession:
         Args:
             envelope: who sends to whom.
             content: the message; see `Transaction`.
-            on_commit: awaited just before the last octets leave. When it raises, they do not.
+            on_commit: awaited with the admitted recipients just before the last octets leave. When it raises, they do not.
 
         Raises:
             SmtpCommandException: the server cannot take such a message; nothing was sent.
@@ -163,7 +164,7 @@ class SmtpSession:
                 return  # the server did not wait for the end: the transaction takes the reply, nothing is committed
             self._connection.write(wire[start : min(start + BLOCK_OCTETS, last)])
             await self._connection.drain(self._timeouts.block_s)
-        await on_commit()
+        await on_commit(transaction.report().admitted)
         if self._connection.has_reply:
             return
         self._connection.check_open()  # while `on_commit` waited it may have ended, and then nothing is committed

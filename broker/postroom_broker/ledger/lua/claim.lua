@@ -1,0 +1,24 @@
+-- Notes who is at work on deliveries: from now on only the holder of this lease can commit or settle them.
+--
+-- KEYS     1 index of unacked (sorted set)  then for each delivery its record (hash)
+-- ARGV     1 for how long (s) a record is kept  then for each delivery the lease that its message is held by
+-- Returns  for each delivery {standing, 1 if an earlier worker committed it and never told its end, progress, result}:
+--          "ours"; "lost" (the lease is gone); "ended" (result: what is still to be stored elsewhere, if anything)
+local answers = {}
+for i = 2, #KEYS do
+  local lease = ARGV[i]
+  -- A server without memory refuses a script whose first write may need some; this one needs none, and opens the way.
+  redis.call('EXPIRE', KEYS[i], ARGV[1])
+  local ended, committed, progress, result = unpack(redis.call('HMGET', KEYS[i], 'ended', 'committed', 'progress', 'result'))
+  if ended then
+    redis.call('EXPIRE', KEYS[i], ended)
+    answers[#answers + 1] = {'ended', 0, '', result or ''}
+  elseif not redis.call('ZSCORE', KEYS[1], lease) then
+    answers[#answers + 1] = {'lost', 0, '', ''}
+  else
+    redis.call('HSET', KEYS[i], 'state', 'sending', 'fence', lease)
+    redis.call('EXPIRE', KEYS[i], ARGV[1])
+    answers[#answers + 1] = {'ours', committed and 1 or 0, progress or '', ''}
+  end
+end
+return answers

@@ -1,0 +1,9 @@
+-- Moves a delivery that waits for its time to another time.
+--
+-- KEYS     1 record (hash)  2 ids by the time they are due (sorted set)
+-- ARGV     1 id  2 when it is due from now on (s since 1970)  3 for how long (s) the record is kept
+-- Returns  1, or 0 when it does not wait any more
+if redis.call('HGET', KEYS[1], 'state') ~= 'scheduled' or not redis.call('ZSCORE', KEYS[2], ARGV[1]) then return 0 end
+redis.call('ZADD', KEYS[2], 'XX', ARGV[2], ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+return 1

@@ -1,0 +1,22 @@
+"""The Lua scripts of the ledger.
+
+Owns their list. Their texts lie in the folder `lua` beside this module, each with a header that says what it does. The
+producer's ones are called by `orders`, the worker's by `claims`.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from postroom_broker.script import Script
+
+_script = partial(Script, "postroom_broker.ledger")
+
+ENTER = _script("enter")
+CALL_BACK = _script("call_back")
+RESCHEDULE = _script("reschedule")
+RELEASE = _script("release")
+
+CLAIM = _script("claim")
+COMMIT = _script("commit")
+SETTLE = _script("settle")

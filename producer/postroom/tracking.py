@@ -1,0 +1,62 @@
+"""Where a delivery is, from the two places that know: the ledger, and Celery's result records.
+
+Owns their pairing behind one interface, which the receipt reads through and which the test double stands in for. What the
+records mean to a caller is the receipt's business.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from postroom_contract.outcome import State
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from postroom_broker.ledger.orders import Answer, Orders
+    from postroom_broker.ledger.record import Record
+    from postroom_broker.results import Results, StoredResult
+
+
+class AnyTracking(Protocol):
+    """What a receipt asks: of Redis (`Tracking`), or of the memory of the test double."""
+
+    def record(self, delivery_id: str) -> Record | None:
+        """The ledger's record of a delivery, or None where there is no trace of it."""
+
+    def read(self, delivery_id: str) -> StoredResult | None:
+        """Celery's record of it, or None where there is none (yet)."""
+
+    def wait(self, delivery_id: str, timeout_s: float | None) -> StoredResult | None:
+        """The final record of a delivery, or whatever is there when the time is over or an operator has to decide."""
+
+    def call_back(self, delivery_id: str, state: State, result: str, progress: str | None) -> Answer:
+        """End a delivery that nobody is about to send."""
+
+    def reschedule(self, delivery_id: str, due_at: datetime) -> bool:
+        """Move a delivery that waits for its time."""
+
+    def release(self, delivery_id: str) -> bool:
+        """Let a held delivery go on."""
+
+
+class Tracking:
+    """Deliveries in Redis."""
+
+    def __init__(self, orders: Orders, results: Results) -> None:
+        self._orders = orders
+        self._results = results
+        self.record = orders.read
+        self.read = results.read
+        self.call_back = orders.call_back
+        self.reschedule = orders.reschedule
+        self.release = orders.release
+
+    def wait(self, delivery_id: str, timeout_s: float | None) -> StoredResult | None:
+        """The final record of a delivery, or whatever is there when the time is over or an operator has to decide."""
+
+        def is_held() -> bool:
+            record = self.record(delivery_id)
+            return record is not None and record.state is State.HELD
+
+        return self._results.wait(delivery_id, timeout_s, is_held)
