@@ -169,7 +169,6 @@ HINTS = {
     "naive_time": "It needs an offset from UTC, such as 2030-03-01T09:00:00+01:00 (in Python: an aware datetime).",
     "unreadable_time": "Write it as ISO 8601 with an offset, such as 2030-03-01T09:00:00+01:00.",
     "broker_away": "Redis did not answer before the last byte was to leave, so it did not leave.",
-    "dropped": "An operator dropped it.",
 }
 
 # The error table of this repository; a test checks that every code has its heading there.

@@ -14,8 +14,11 @@ from postroom_contract.errors import (
     ArgumentException,
     ArgumentNullException,
     BrokerUnavailable,
+    CancelledException,
     EmailSessionException,
+    ExpiredException,
     FileNotFoundException,
+    IdempotencyException,
     IOException,
     PathTooLongException,
     PostroomError,
@@ -50,6 +53,9 @@ BUILT_INS: list[tuple[type[PostroomError], type[Exception]]] = [
     (SealException, ValueError),
     (SettingsException, ValueError),
     (UnknownOutcomeException, Exception),
+    (CancelledException, Exception),
+    (ExpiredException, Exception),
+    (IdempotencyException, ValueError),
 ]
 FACTS = {"reason": "refused", "host": "mail.example", "port": 25, "smtp_code": 550, "nested": [1, {"a": None}]}
 

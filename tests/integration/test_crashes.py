@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+import time
+
 from postroom import Sent
 from postroom.testing import SmtpServer, at
+from postroom_broker import keys
 from postroom_worker.app import LEASE_S
 from tests.support.post import Post, a_message
+from tests.support.returns import returns
 from tests.support.valkey import connect
+from tests.support.waiting import wait_until
 
 
 def test_a_message_of_a_killed_worker_is_sent_by_another_and_says_so(post: Post) -> None:
@@ -23,6 +29,60 @@ def test_a_message_of_a_killed_worker_is_sent_by_another_and_says_so(post: Post)
         assert len(server.messages) == 2
     assert isinstance(outcome, Sent)
     assert outcome.possible_duplicate
+
+
+def test_a_worker_killed_before_the_last_byte_leaves_no_doubt(post: Post) -> None:
+    """`kill -9` in the middle of the conversation: another worker sends it, once, and nothing has to be flagged."""
+    with SmtpServer(rules=[at("DATA").stall().times(1)]) as server, post.mailer() as mailer:
+        killed = post.worker()
+        killed.start()
+        receipt = mailer.send(a_message(), post.session(server, use_ssl=False, password=None))
+        server.wait_for(lambda: server.open_transactions == 1, timeout_s=30)
+        killed.kill()
+        with post.worker():
+            outcome = receipt.outcome(timeout=LEASE_S * 3)
+
+        assert len(server.messages) == 1
+    assert isinstance(outcome, Sent)
+    assert not outcome.possible_duplicate
+
+
+def test_a_worker_that_slept_past_its_lease_sends_nothing_twice(post: Post) -> None:
+    """Stopped before the last byte and woken when another has sent the mail: it is told no, and lets go."""
+    with SmtpServer(rules=[at("RCPT").hold().times(1)]) as server, post.mailer() as mailer:
+        with post.worker("--name", "slept@%h") as slept:
+            receipt = mailer.send(a_message(), post.session(server, use_ssl=False, password=None))
+            server.wait_for(lambda: server.open_transactions == 1, timeout_s=30)
+            slept.send(signal.SIGSTOP)
+            with post.worker("--name", "awake@%h"):
+                outcome = receipt.outcome(timeout=LEASE_S * 3)
+                slept.send(signal.SIGCONT)
+                server.release()
+                wait_until(lambda: "is left alone" in slept.log, 30, "the worker to let go")
+
+        assert len(server.messages) == 1
+    assert isinstance(outcome, Sent)
+    assert not outcome.possible_duplicate
+
+
+def test_what_a_worker_knows_counts_although_its_lease_is_gone(post: Post) -> None:
+    """Stopped after the last byte, its mail accepted: woken before anybody else has the message, it tells, once."""
+    with SmtpServer(rules=[at("END_OF_DATA").hold()]) as server, post.mailer() as mailer:
+        with post.worker() as worker:
+            receipt = mailer.send(a_message(), post.session(server, use_ssl=False, password=None))
+            server.wait_for(lambda: server.open_transactions == 1, timeout_s=30)
+            worker.send(signal.SIGSTOP)
+            with connect(post.redis_url) as client:
+                (lease,) = client.hkeys(keys.UNACKED)
+                client.zadd(keys.UNACKED_INDEX, {lease: 1})
+                assert returns(post.redis_url).reap(time.monotonic() + 60) == 1
+            server.release()
+            worker.send(signal.SIGCONT)
+            outcome = receipt.outcome(timeout=30)
+
+        assert len(server.messages) == 1
+    assert isinstance(outcome, Sent)
+    assert not outcome.possible_duplicate
 
 
 def test_a_broken_connection_to_redis_sends_nothing_twice(post: Post) -> None:

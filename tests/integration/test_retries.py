@@ -76,16 +76,27 @@ def test_a_retry_is_the_same_message_to_the_byte(post: Post) -> None:
     assert first.data == second.data
 
 
-def test_a_server_that_takes_the_message_and_never_answers_leaves_it_unknown(post: Post) -> None:
-    """Accepted and not confirmed: unknown, code 1303, and never sent a second time."""
+def test_a_message_in_doubt_is_sent_once_more_and_says_so(post: Post) -> None:
+    """Accepted and not confirmed: the same message goes out a second time, and the outcome warns."""
+    with SmtpServer(rules=[at("END_OF_DATA").accept_then_drop().times(1)]) as server:
+        with post.worker(), post.mailer() as mailer:
+            outcome = mailer.send(a_message(), post.session(server, use_ssl=False, password=None)).outcome(timeout=30)
+
+        first, second = server.messages
+    assert first.data == second.data
+    assert isinstance(outcome, Sent)
+    assert (outcome.attempts, outcome.possible_duplicate) == (2, True)
+
+
+def test_a_server_that_never_answers_leaves_it_unknown(post: Post) -> None:
+    """Twice accepted and never confirmed: unknown, code 1303, and never sent a third time."""
     with SmtpServer(rules=[at("END_OF_DATA").accept_then_drop()]) as server:
         with post.worker(), post.mailer() as mailer:
             outcome = mailer.send(a_message(), post.session(server, use_ssl=False, password=None)).outcome(timeout=30)
 
-        assert len(server.messages) == 1
+        assert len(server.messages) == 2
     assert isinstance(outcome, Unknown)
-    assert outcome.code == 1303
-    assert outcome.unknown == ["ann0@example.com"]
+    assert (outcome.code, outcome.unknown, outcome.possible_duplicate) == (1303, ["ann0@example.com"], True)
 
 
 def test_a_connection_lost_before_the_last_byte_is_tried_again(post: Post) -> None:

@@ -329,12 +329,11 @@ def test_nothing_readable_is_in_redis(redis_url: str) -> None:
     receipt = mailer.send(message_with(Subject="canary subject", Cc=["canary@example.com"]), BLOCK_SESSION)
     mailer.close()
     with direct.connect(redis_url) as client:
-        queues, records = list(client.scan_iter(_type="list")), list(client.scan_iter(_type="string"))
-        everything = b"".join(
-            [*queues, *records, *(client.lindex(key, 0) for key in queues), *map(client.get, records)]
-        )
+        queues, records = list(client.scan_iter(_type="list")), list(client.scan_iter(_type="hash"))
+        fields = [part for key in records for field in client.hgetall(key).items() for part in field]
+        everything = b"".join([*queues, *records, *(client.lindex(key, 0) for key in queues), *fields])
 
-    assert (len(queues), len(records)) == (1, 1)
+    assert (len(queues), len(records), client.dbsize()) == (1, 1, 2)
     assert receipt.id.encode() in everything
     assert not any(word in everything for word in (b"canary", b"gmail", b"outlook", b"Example"))
 

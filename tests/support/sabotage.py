@@ -20,7 +20,7 @@ from celery.worker.request import Request
 from postroom_contract.errors import PostroomError
 from postroom_contract.outcome import Outcome
 from postroom_contract.sealing import Keyring
-from postroom_worker import async_task, pool, tasks
+from postroom_worker import async_task, pool, settlement, tasks
 
 # The arguments with which an interpreter becomes a sabotaged worker.
 STARTER = ("-c", "from tests.support.sabotage import run_worker; run_worker()")
@@ -53,6 +53,7 @@ def run_worker() -> None:
         patch.object(async_task.SafeRequest, "info", _info_with_arguments),
         patch.object(pool.TaskPool, "apply_async", _apply_and_log(pool.TaskPool.apply_async)),
         patch.object(tasks, "public", lambda error: error),
+        patch.object(settlement, "public", lambda error: error),
         patch.object(Outcome, "sealed_error", _open_error),
     ):
         main()

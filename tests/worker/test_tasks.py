@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
 from celery.app.task import Context
+from celery.exceptions import Ignore
 
 from postroom.testing import SmtpServer, at
+from postroom_broker import keys
 from postroom_broker.ledger.claims import Claims
+from postroom_broker.ledger.record import record_key
 from postroom_contract.delivery import Delivery, Progress
 from postroom_contract.errors import PostroomError, SmtpCommandException
+from postroom_contract.names import QUEUE_NORMAL
 from postroom_contract.outcome import Sent
+from postroom_contract.sealing import Keyring, generate_key
 from postroom_worker.async_task import RetryLater
 from postroom_worker.delivery import Office
 from postroom_worker.smtp import SessionCache
 from postroom_worker.tasks import DeliverTask
+from tests.support.valkey import connect
 from tests.worker.test_delivery import KEYS, PASSWORD_KEYS, a_delivery
 
 
@@ -98,3 +105,94 @@ def test_a_redelivered_message_is_told_as_a_possible_duplicate() -> None:
         second = run(a_delivery(server, "ann@example.com"), redelivered=True)
 
     assert (first.possible_duplicate, second.possible_duplicate) == (False, True)
+
+
+class Ledgered:
+    """Runs the task as the pool does, on messages under a lease of our transport."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.lease = 0
+
+    def run(self, delivery: Delivery, payload: str | None = None) -> tuple[Any, Context]:
+        """Run it once under a new lease; return what it returned or raised, and its request."""
+        self.lease += 1
+        lease = f"lease:a.{self.lease}.1"
+        with connect(self.url) as client:
+            client.hset(keys.UNACKED, lease, "message")
+            client.zadd(keys.UNACKED_INDEX, {lease: 1})
+        request = Context(
+            id=delivery.id, delivery_info={"routing_key": QUEUE_NORMAL}, properties={"delivery_tag": lease}
+        )
+
+        async def once() -> Any:
+            office, claims = Office(KEYS, PASSWORD_KEYS, SessionCache(), (), 1_000_000), Claims(self.url)
+            try:
+                return await DeliverTask(lambda: office, lambda: claims).arun(request, payload or delivery.seal(KEYS))
+            except Exception as raised:  # noqa: BLE001 -- the test looks at it
+                return raised
+            finally:
+                await office.sessions.aclose()
+                await claims.aclose()
+
+        return asyncio.run(once()), request
+
+
+@pytest.fixture
+def ledgered(redis_url: str) -> Ledgered:
+    """An empty ledger."""
+    return Ledgered(redis_url)
+
+
+def test_what_the_ledger_has_written_celery_does_not_write_again(ledgered: Ledgered) -> None:
+    """Outcome, failure and retry: the request says that there is nothing left to store or to publish."""
+    with SmtpServer(rules=[at("RCPT").reply("450 4.2.0 busy").times(1)]) as server:
+        delivery = a_delivery(server, "ann@example.com")
+        later, first = ledgered.run(delivery)
+        sent, second = ledgered.run(delivery)
+
+    assert isinstance(later, RetryLater)
+    assert later.is_published
+    assert isinstance(sent, Sent)
+    assert (sent.attempts, first.ignore_result, second.ignore_result) == (2, True, True)
+
+
+def test_a_message_that_was_sent_already_is_left_alone(ledgered: Ledgered) -> None:
+    """Given out again, it finds its end in the ledger, and no server hears of it."""
+    with SmtpServer() as server:
+        delivery = a_delivery(server, "ann@example.com")
+        ledgered.run(delivery)
+        again, request = ledgered.run(delivery)
+
+        assert len(server.messages) == 1
+    assert isinstance(again, Ignore)
+    assert request.ignore_result
+
+
+def test_a_message_that_cannot_be_opened_waits_among_the_dead_letters(ledgered: Ledgered) -> None:
+    """A wrong key ring loses no mail: the delivery is held, and nothing is told as failed."""
+    with SmtpServer() as server:
+        delivery = a_delivery(server, "ann@example.com")
+        told, _ = ledgered.run(delivery, payload=delivery.seal(Keyring.parse(generate_key("other"))))
+    with connect(ledgered.url) as client:
+        state, dead = client.hget(record_key(delivery.id), "state"), client.llen(keys.DEAD)
+
+    assert isinstance(told, Ignore)
+    assert (state, dead) == (b"held", 1)
+
+
+def test_a_bug_loses_no_mail(ledgered: Ledgered, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What breaks the worker waits for an operator, with the kind of the mistake and none of its words."""
+
+    def broken(*_: object) -> bytes:
+        raise KeyError("ann@example.com")
+
+    monkeypatch.setattr("postroom_worker.delivery.compose", broken)
+    with SmtpServer() as server:
+        delivery = a_delivery(server, "ann@example.com")
+        ledgered.run(delivery)
+    with connect(ledgered.url) as client:
+        (dead,) = client.lrange(keys.DEAD, 0, -1)
+
+    assert json.loads(dead)["reason"] == "KeyError"
+    assert b"ann@" not in dead
