@@ -13,6 +13,9 @@ from dataclasses import dataclass
 # What the ids of our leases start with, in `unacked`: other transports renew nothing, and theirs last longer.
 LEASE_PREFIX = "lease:"
 
+# The list of dead messages, unless an option of the transport names another.
+DEAD_KEY = "postroom.dead"
+
 # How long a message is left to a stock transport's worker: its default visibility timeout.
 FOREIGN_LEASE_S = 3600.0
 

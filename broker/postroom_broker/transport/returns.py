@@ -14,6 +14,7 @@ from typing import Any
 
 import redis
 
+from postroom_broker.death_reasons import DeathReason
 from postroom_broker.transport import envelope
 from postroom_broker.transport.names import FOREIGN_LEASE_S, LEASE_PREFIX, Names, Terms
 from postroom_broker.transport.scripts import LAPSED, PUT_BACK
@@ -22,11 +23,6 @@ logger = logging.getLogger(__name__)
 
 # How many messages one call carries: they pass through this process, and one may hold megabytes of attachments.
 MOST_PER_CALL = 32
-
-# Why a message is dead, as it stands in the list of dead ones.
-TOO_MANY_DELIVERIES = "too_many_deliveries"
-UNREADABLE = "unreadable"
-REJECTED = "rejected"
 
 
 class Returns:
@@ -75,7 +71,7 @@ class Returns:
             going = [self._going_back(lease.decode(), record, in_vain=True) for lease, record in rows]
             count += self._put_back(going, idle_s=self._terms.lease_s)
 
-    def bury(self, lease: str, reason: str) -> None:
+    def bury(self, lease: str, reason: DeathReason) -> None:
         """Put a message that this process holds into the list of dead ones."""
         record: Any = self._client.hget(self._names.unacked, lease)
         if record is not None:
@@ -93,13 +89,15 @@ class Returns:
             message = envelope.held(record)
             text, deliveries = envelope.redelivered(message.text, in_vain=in_vain)
         except (envelope.UnreadableMessage, ValueError, KeyError, TypeError, AttributeError):
-            return self._dying(lease, record, UNREADABLE)
+            return self._dying(lease, record, DeathReason.UNREADABLE)
         if deliveries >= self._terms.most_deliveries:
-            return self._dying(lease, record, TOO_MANY_DELIVERIES, deliveries)
+            return self._dying(lease, record, DeathReason.TOO_MANY_DELIVERIES, deliveries)
         queue = self._queue_of(message)
         return lease, self._names.queue(queue, envelope.priority_of(text)), text
 
-    def _dying(self, lease: str, record: bytes, reason: str, deliveries: int | None = None) -> tuple[str, str, str]:
+    def _dying(
+        self, lease: str, record: bytes, reason: DeathReason, deliveries: int | None = None
+    ) -> tuple[str, str, str]:
         try:
             message = envelope.held(record)
         except envelope.UnreadableMessage:

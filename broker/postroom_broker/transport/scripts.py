@@ -1,7 +1,8 @@
-"""The Lua scripts of the transport, as things one can call.
+"""The Lua scripts, as things one can call.
 
-Owns finding their texts (the folder `lua` beside this module) and running them when the server has forgotten them. What
-a script does stands in its own header; keys are always given in full, with the operator's prefix.
+Owns finding their texts (the folder `lua` of a package) and running them when the server has forgotten them. Here are
+the transport's own; others are made where they are used. What a script does stands in its header; keys are always given
+in full, with the operator's prefix.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ Argument = str | bytes | int | float
 class Script:
     """One script."""
 
-    def __init__(self, name: str) -> None:
-        self.text: Final = (files("postroom_broker.transport") / "lua" / f"{name}.lua").read_text(encoding="utf-8")
+    def __init__(self, name: str, package: str = "postroom_broker.transport") -> None:
+        self.text: Final = (files(package) / "lua" / f"{name}.lua").read_text(encoding="utf-8")
         # How Redis names a script; nothing is protected by it.
         self.sha: Final = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
