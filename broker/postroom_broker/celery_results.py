@@ -34,9 +34,14 @@ def end(outcome: Outcome, keyring: Keyring) -> tuple[str, Outcome | PostroomErro
     """
     error = None if error_of(outcome) is None else outcome.sealed_error(keyring)
     if error is not None:
-        return _meta(outcome.id, "FAILURE", _exception(error)), error
+        return failure(outcome.id, error), error
     outcome.seal(keyring)
     return _meta(outcome.id, "SUCCESS", outcome), outcome
+
+
+def failure(delivery_id: str, error: PostroomError) -> str:
+    """What Celery stores for an error with public facts."""
+    return _meta(delivery_id, "FAILURE", _exception(error))
 
 
 def retry(delivery_id: str, error: PostroomError) -> str:

@@ -51,6 +51,13 @@ def read_urls(environment: Environment) -> tuple[str, str]:
     return broker_url, result_url
 
 
+def read_broker_url(environment: Environment) -> str:
+    """Where messages wait, for those who need nothing else."""
+    url = environment.text("POSTROOM_BROKER_URL", DEFAULT_BROKER_URL)
+    environment.checked(partial(connect, url), "POSTROOM_BROKER_URL")
+    return url
+
+
 def connect(url: str) -> redis.Redis:
     """A client for a Redis URL; it opens connections when they are needed, and new ones after a fork.
 

@@ -41,6 +41,12 @@ class StoredResult:
         return self.status in FINAL
 
 
+def read_result(text: str) -> StoredResult:
+    """A record as Celery stores it."""
+    record = json.loads(text)
+    return StoredResult(record["status"], record["result"])
+
+
 class Results:
     """The result records of one Redis."""
 
@@ -53,8 +59,7 @@ class Results:
             stored = self._client.get(RESULT_KEY.format(id=delivery_id))
         if stored is None:
             return None
-        record = json.loads(str(stored, "utf-8") if isinstance(stored, bytes) else str(stored))
-        return StoredResult(record["status"], record["result"])
+        return read_result(str(stored, "utf-8") if isinstance(stored, bytes) else str(stored))
 
     def wait(
         self, delivery_id: str, timeout_s: float | None, is_pointless: Callable[[], bool] = lambda: False

@@ -168,6 +168,9 @@ HINTS = {
     "protocol_error": "The server answered what nobody asked.",
     "naive_time": "It needs an offset from UTC, such as 2030-03-01T09:00:00+01:00 (in Python: an aware datetime).",
     "unreadable_time": "Write it as ISO 8601 with an offset, such as 2030-03-01T09:00:00+01:00.",
+    "dropped": "An operator dropped it.",
+    "too_many_deliveries": "Each worker that took it was lost before it had finished.",
+    "rejected": "A worker refused it, because it does not know such a task or parts of it are missing.",
     "broker_away": "Redis did not answer before the last byte was to leave, so it did not leave.",
 }
 

@@ -3,6 +3,8 @@
 Owns the exception tree and the way an error tells its story: `code` says what failed, `facts` say the particulars, and
 the sentence a person reads is built from both by `error_codes`. Deciding what to do about an error (retry, give up)
 must not live here; that is one table in the worker. Both sides import this module, and nothing here imports them.
+
+Over 300 lines because the tree of exceptions is one thing to look up, and most of its classes are three lines.
 """
 
 from __future__ import annotations

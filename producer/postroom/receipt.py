@@ -16,7 +16,17 @@ from postroom_contract.delivery import Progress
 from postroom_contract.ending import end
 from postroom_contract.error_codes import ErrorCode
 from postroom_contract.errors import CancelledException, PostroomError, make_error
-from postroom_contract.outcome import Failed, Outcome, Report, State, Unknown, error_of, from_record, report_of_error
+from postroom_contract.outcome import (
+    Cancelled,
+    Failed,
+    Outcome,
+    Report,
+    State,
+    Unknown,
+    error_of,
+    from_record,
+    report_of_error,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -27,6 +37,9 @@ if TYPE_CHECKING:
 
 # Celery's words for a record that is not final yet, of a delivery that the ledger does not know.
 _STATES = {"PENDING": State.QUEUED, "RECEIVED": State.QUEUED, "STARTED": State.SENDING, "RETRY": State.RETRYING}
+
+# What a delivery is whose message an operator has dropped.
+_ENDED_BY_OPERATOR = {ErrorCode.CANCELLED: Cancelled, ErrorCode.UNKNOWN_OUTCOME: Unknown}
 
 
 class Receipt:
@@ -129,6 +142,10 @@ class Receipt:
             return from_record(record, self._keyring)
         # Not ours: somebody revoked the task before it ran, or the worker itself failed, nobody knows at which point.
         # Celery's text is not shown, it may quote.
+        told = _public_error(stored.value)
+        if told is not None and told.code in _ENDED_BY_OPERATOR:
+            kind = _ENDED_BY_OPERATOR[told.code]
+            return kind(self.id, told.error_code, report=Report(error=report_of_error(told)))
         is_revoked = stored.status == "REVOKED"
         reason = "revoked" if is_revoked else _exception_name(stored.value)
         report = Report(error=report_of_error(PostroomError(ErrorCode.INTERNAL, {"reason": reason})))
@@ -137,6 +154,15 @@ class Receipt:
     def __repr__(self) -> str:
         """Show the id."""
         return f"Receipt({self.id})"
+
+
+def _public_error(value: object) -> PostroomError | None:
+    """An error of ours that carries no outcome: whoever told it had no keys to seal one with."""
+    arguments = value.get("exc_message") if isinstance(value, dict) else None
+    if not isinstance(arguments, list) or len(arguments) != len(("code", "facts")):
+        return None
+    code, facts = arguments
+    return make_error(code, facts) if code in set(ErrorCode) and isinstance(facts, dict) else None
 
 
 def _exception_name(value: object) -> str:

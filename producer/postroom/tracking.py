@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from postroom_broker.results import read_result
 from postroom_contract.outcome import State
 
 if TYPE_CHECKING:
@@ -55,8 +56,14 @@ class Tracking:
     def wait(self, delivery_id: str, timeout_s: float | None) -> StoredResult | None:
         """The final record of a delivery, or whatever is there when the time is over or an operator has to decide."""
 
-        def is_held() -> bool:
+        def is_settled() -> bool:
             record = self.record(delivery_id)
-            return record is not None and record.state is State.HELD
+            return record is not None and (record.state is State.HELD or record.result is not None)
 
-        return self._results.wait(delivery_id, timeout_s, is_held)
+        stored = self._results.wait(delivery_id, timeout_s, is_settled)
+        if stored is None or not stored.is_final:
+            record = self.record(delivery_id)
+            # Where results are kept elsewhere, the ledger has this one until somebody has stored it there.
+            if record is not None and record.result is not None:
+                return read_result(record.result)
+        return stored

@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 
 from postroom.testing import FullListener, SilentListener, free_port
-from postroom_broker.connection import COMMAND_TIMEOUT_S, CONNECT_TIMEOUT_S, connect, translated, without_password
+from postroom_broker.connection import (
+    COMMAND_TIMEOUT_S,
+    CONNECT_TIMEOUT_S,
+    connect,
+    read_broker_url,
+    translated,
+    without_password,
+)
+from postroom_contract.environment import Environment
 from postroom_contract.errors import BrokerUnavailable, SettingsException
 
 
@@ -40,6 +48,22 @@ def test_a_url_that_is_none_stops_the_start_without_showing_it(url: str) -> None
 def test_urls_of_every_kind(url: str) -> None:
     """Plain, with user and database, TLS, and a socket: nothing is connected yet."""
     connect(url).close()
+
+
+@pytest.mark.parametrize(
+    ("variables", "url", "mistakes"),
+    [
+        ({}, "redis://127.0.0.1:6379/0", 0),
+        ({"POSTROOM_BROKER_URL": "redis://host/3", "POSTROOM_RESULT_URL": "nonsense"}, "redis://host/3", 0),
+        ({"POSTROOM_BROKER_URL": "nonsense"}, "nonsense", 1),
+    ],
+)
+def test_the_brokers_url_alone(variables: dict[str, str], url: str, mistakes: int) -> None:
+    """Who needs only the broker is not told of other settings."""
+    environment = Environment(variables)
+
+    assert read_broker_url(environment) == url
+    assert len(environment.mistakes) == mistakes
 
 
 @pytest.mark.parametrize(

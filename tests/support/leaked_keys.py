@@ -13,7 +13,15 @@ NEVER_EXPIRES = -1
 
 # Pattern (shell style) of each key that may live for ever, and why.
 MAY_STAY: dict[str, str] = {
-    "postroom.*": "queues, delayed messages and dead letters: gone when they are empty",
+    "postroom.urgent*": "a queue and its front: gone when it is empty",
+    "postroom.normal*": "(the same)",
+    "postroom.bulk*": "(the same)",
+    "postroom.pool-test*": "(the same, of the pool's own tests)",
+    "postroom.bench*": "(the same, of the benches)",
+    "postroom.delayed": "what waits for its time: as long as it must",
+    "postroom.delayed.messages": "(the messages of these, and of those that are held)",
+    "postroom.held": "what waits for an operator's word",
+    "postroom.dead": "dead letters: an operator decides about them",
     "unacked": "messages that a worker holds, by delivery tag (a stock name)",
     "unacked_index": "since when it holds them (a stock name)",
     "_kombu.binding.*": "stock Redis transport: which queue hangs on which exchange; one small set for each",

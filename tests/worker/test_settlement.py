@@ -92,6 +92,13 @@ def test_what_cannot_be_opened_is_a_dead_letter_still_sealed() -> None:
     assert isinstance(told, SealException)
 
 
+def test_a_bug_is_a_dead_letter_with_the_kind_of_the_mistake() -> None:
+    """Its words stay in the worker, and an operator is told what it is."""
+    settlement, _ = write_down(Unopened(PostroomError(None, {"reason": "KeyError"})), PARCEL, KEYS)
+
+    assert (json.loads(settlement.message)["reason"], settlement.code, settlement.reason) == ("bug", 1500, "KeyError")
+
+
 def test_what_is_written_down_opens_for_its_own_delivery_only() -> None:
     """Progress is bound to the delivery's id."""
     settlement, _ = write_down(Again(1.0, BUSY, Progress(attempts=2)), PARCEL, KEYS)

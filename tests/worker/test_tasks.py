@@ -194,5 +194,5 @@ def test_a_bug_loses_no_mail(ledgered: Ledgered, monkeypatch: pytest.MonkeyPatch
     with connect(ledgered.url) as client:
         (dead,) = client.lrange(keys.DEAD, 0, -1)
 
-    assert json.loads(dead)["reason"] == "KeyError"
+    assert json.loads(dead)["reason"] == "bug"
     assert b"ann@" not in dead

@@ -16,7 +16,7 @@ from postroom_contract.error_codes import ErrorCode
 from postroom_contract.errors import BrokerUnavailable, ExpiredException, IOException
 
 
-class Overtaken(Exception):  # noqa: N818 -- not a failure: somebody else has the delivery, or it is over
+class Overtaken(Exception):
     """This worker has nothing more to do with a delivery."""
 
     def __init__(self, standing: Standing) -> None:

@@ -63,8 +63,8 @@ class TaskPool(BasePool):
     * `apply_async`, the hub: the message has a slot, and Celery is told that its task is accepted.
     * `_begin`, the loop: the coroutine starts, and so do the clocks of its time limits.
     * `_end`, the loop: the coroutine has ended. There is an outcome, or it was stopped and the message comes again.
-    * `_record`, a recorder: Celery's tracer stores the outcome, publishes the retry, sends the signals, logs. Where the
-      task has stored and published all that itself, the loop takes this step, because nothing in it waits.
+    * `_record`, a recorder: Celery's tracer stores the outcome, publishes the retry, sends the signals, logs. The loop
+      takes this step where the task has stored and published all that itself, so that nothing waits.
     * `_settle`, the hub: Celery acknowledges or rejects the message, and the slot is free.
 
     Only the hub's thread touches Celery's requests and `_jobs`, also while it waits for the last jobs in `on_stop`.
@@ -169,12 +169,12 @@ class TaskPool(BasePool):
         if job.stopped_for is Why.HARD_LIMIT:
             ending = "cancelled" if run.cancelled() else "failed" if run.exception() else "finished"
             logger.warning("Task %s had its hard time limit behind it and has now %s", job.uuid, ending)
-        elif (outcome := job.outcome()) and job.is_written_down:
-            self._record(job, outcome)  # waits for nothing
-        elif outcome:
-            self._recorders.submit(partial(self._record, job, outcome))
-        else:
+        elif (outcome := job.outcome()) is None:
             self._report(job, None)
+        elif job.is_written_down:
+            self._record(job, outcome)
+        else:
+            self._recorders.submit(partial(self._record, job, outcome))
 
     def _record(self, job: Job, outcome: asyncio.Future[Any] | None = None) -> None:
         job.is_recording = True
@@ -296,7 +296,5 @@ class TaskPool(BasePool):
         return float(self.app.conf.get(name, default))
 
     def _get_info(self) -> dict[str, Any]:
-        return {
-            **super()._get_info(),  # type: ignore[misc] # the stubs lack it
-            "running": len(self._jobs),
-        }
+        info: dict[str, Any] = super()._get_info()  # type: ignore[misc] # the stubs lack it
+        return info | {"running": len(self._jobs)}

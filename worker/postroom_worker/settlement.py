@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from postroom_broker import celery_results
+from postroom_broker.death_reasons import DeathReason
 from postroom_broker.ledger.claims import Act, Settlement
 from postroom_broker.task_message import SealedDelivery, task_message
 from postroom_broker.transport.envelope import dead
+from postroom_contract.errors import SealException
 from postroom_contract.outcome import Failed, Outcome, Report, State, report_of_error
 from postroom_worker.async_task import RetryLater
 from postroom_worker.conclusion import Again, Hold, public
@@ -83,9 +85,14 @@ def _hold(hold: Hold, parcel: Parcel, progress: str) -> tuple[Settlement, Told]:
 
 def _bury(unopened: Unopened, parcel: Parcel, keyring: Keyring) -> tuple[Settlement, Told]:
     error = public(unopened.error)
-    reason = error.reason or error.type
-    message = dead(parcel.again(None), reason=reason, deliveries=1, queue=parcel.queue)
-    settlement = Settlement(Act.BURY, State.HELD, message=message, code=error.error_code, reason=reason)
+    is_closed = isinstance(error, SealException)
+    message = dead(
+        parcel.again(None),
+        reason=DeathReason(str(error.reason)) if is_closed else DeathReason.BUG,
+        deliveries=1,
+        queue=parcel.queue,
+    )
+    settlement = Settlement(Act.BURY, State.HELD, message=message, code=error.error_code, reason=error.reason)
     report = Report(error=report_of_error(unopened.error))
     told = Failed(parcel.id, error.error_code, report=report).sealed_error(keyring)
     assert told is not None

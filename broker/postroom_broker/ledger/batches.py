@@ -54,14 +54,19 @@ class Batch:
         return await item.answer
 
     async def _call_while_asked(self) -> None:
-        # Once round the loop: all who ask in this turn share the call.
-        await asyncio.sleep(0)
+        items: list[_Item] = []
         try:
+            # Once round the loop: all who ask in this turn share the call.
+            await asyncio.sleep(0)
             while self._waiting:
                 items, self._waiting = self._waiting[:MOST_PER_CALL], self._waiting[MOST_PER_CALL:]
                 await self._serve(items)
         finally:
             self._calling = None
+            # Nobody must be left waiting by a loop that ends; after a good end all of these have their answers.
+            for item in (*items, *self._waiting):
+                item.answer.cancel()
+            self._waiting = []
 
     async def _serve(self, items: Sequence[_Item]) -> None:
         try:
@@ -73,11 +78,10 @@ class Batch:
                 for item in items:
                     await self._serve([item])
                 return
-            _fail(items, refused)
+            for item in items:
+                if not item.answer.done():
+                    item.answer.set_exception(refused)
             return
-        except asyncio.CancelledError as stopped:
-            _fail(items, stopped)
-            raise
         for item, answer in zip(items, answers, strict=True):
             if not item.answer.done():
                 item.answer.set_result(answer)
@@ -88,9 +92,3 @@ class Batch:
         arguments = [*shared_arguments, *(argument for item in items for argument in item.arguments)]
         answers: Sequence[Any] = await self._script.acall(self._client, keys, arguments)
         return answers
-
-
-def _fail(items: Sequence[_Item], error: BaseException) -> None:
-    for item in items:
-        if not item.answer.done():
-            item.answer.set_exception(error)

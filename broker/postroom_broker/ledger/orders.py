@@ -82,15 +82,15 @@ class Orders:
         """The record of a delivery, or None where there is none (any more)."""
         with translated(self._broker):
             asking = self._broker.pipeline(transaction=False)
-            asking.hmget(record_key(delivery_id), ["state", "progress", "code", "reason"])
+            asking.hmget(record_key(delivery_id), ["state", "progress", "code", "reason", "result"])
             asking.zscore(keys.DELAYED, delivery_id)
-            (state, progress, code, reason), due_at = asking.execute()
+            (state, progress, code, reason, result), due_at = asking.execute()
         if state is None:
             return None
         told = State(state.decode())
         if told is State.SCHEDULED and due_at is None:
             told = State.QUEUED  # its time has come
-        return Record(told, _text(progress), int(code) if code else None, _text(reason))
+        return Record(told, _text(progress), int(code) if code else None, _text(reason), _text(result))
 
     def call_back(self, delivery_id: str, state: State, result: str, progress: str | None) -> Answer:
         """End a delivery that nobody is about to send.

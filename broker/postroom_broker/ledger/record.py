@@ -11,8 +11,8 @@ when its outcome may be forgotten.
     progress     sealed: what is known of the recipients; while committed, as it is if nothing more is heard
     settled_by   the lease under which a retry or a hold was written down, so that telling it twice does no harm
     ended        for how long (s) the record is kept after its end; its presence says that nothing is sent any more
-    ended_by     the lease of the worker that told the end, or "sender"
-    result       Celery's result, while another server is still to store it
+    ended_by     the lease of the worker that told the end, or "sender", or "operator"
+    result       Celery's result, where another server is (or was) to store it
     code, reason the last error in public words, of a delivery that is retried or held
 """
 
@@ -42,6 +42,8 @@ class Record:
     progress: str | None = None
     code: int | None = None
     reason: str | None = None
+    # Celery's result, where the ledger has it: still to be stored elsewhere, or told by an operator's command.
+    result: str | None = None
 
     @property
     def is_ended(self) -> bool:

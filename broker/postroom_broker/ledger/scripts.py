@@ -1,7 +1,7 @@
 """The Lua scripts of the ledger.
 
 Owns their list. Their texts lie in the folder `lua` beside this module, each with a header that says what it does. The
-producer's ones are called by `orders`, the worker's by `claims`.
+producer's ones are called by `orders`, the worker's by `claims`, an operator's by `dead_letters`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ ENTER = _script("enter")
 CALL_BACK = _script("call_back")
 RESCHEDULE = _script("reschedule")
 RELEASE = _script("release")
+LEAVE_DEAD = _script("leave_dead")
 
 CLAIM = _script("claim")
 COMMIT = _script("commit")

@@ -14,13 +14,13 @@ from kombu.transport import redis as stock
 from kombu.utils.json import dumps
 
 from postroom_broker import keys
+from postroom_broker.death_reasons import DeathReason
 from postroom_broker.transport import envelope
 from postroom_broker.transport.asking import Asking
 from postroom_broker.transport.custody import Custody, custody_of
 from postroom_broker.transport.delays import SHORTEST_DELAY_S
 from postroom_broker.transport.names import Names, Terms, front_of
 from postroom_broker.transport.qos import QoS
-from postroom_broker.transport.returns import UNREADABLE
 from postroom_broker.transport.scripts import DELAY, STEP_BACK
 
 # The stubs of kombu know little of what a transport overrides.
@@ -102,7 +102,7 @@ class Channel(StockChannel):  # type: ignore[misc]
         try:
             payload = envelope.read(raw)
         except envelope.UnreadableMessage:
-            self.custody.returns.bury(lease, UNREADABLE)
+            self.custody.returns.bury(lease, DeathReason.UNREADABLE)
             return
         due_at = envelope.due_at(payload)
         if due_at is not None and due_at - time.time() > SHORTEST_DELAY_S:

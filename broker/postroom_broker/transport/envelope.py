@@ -31,6 +31,17 @@ class Held:
     routing_key: str
 
 
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """A message as it lies among the dead ones, and what is known of its end. None where that is not told."""
+
+    text: str
+    reason: str | None
+    deliveries: int | None
+    queue: str | None
+    died_at: str | None
+
+
 def read(raw: bytes) -> Payload:
     """The message, ready for kombu.
 
@@ -64,6 +75,14 @@ def due_at(payload: Payload) -> float | None:
 def id_of(payload: Payload) -> str:
     """What names the message while it is delayed: its task's id, so that a second try to delay it replaces the first."""
     return str((payload.get("headers") or {}).get("id") or payload["properties"]["delivery_tag"])
+
+
+def task_id(text: str) -> str:
+    """The id of the task in a message, or an empty text where it has none."""
+    try:
+        return str(json.loads(text)["headers"]["id"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
 
 
 def without_eta(payload: Payload) -> Payload:
@@ -125,7 +144,36 @@ def priority_of(text: str) -> int:
 
 
 def dead(text: str, *, reason: str, deliveries: int, queue: str) -> str:
-    """How a dead message is kept: the message as it was, and what is known of its end."""
+    """How a dead message is kept: the message as it was, and what is known of its end. `read_dead` reads it."""
     died_at = datetime.now(UTC).isoformat(timespec="seconds")
     facts = {"reason": reason, "deliveries": deliveries, "queue": queue, "died_at": died_at}
     return json.dumps({**facts, "message": text})
+
+
+def read_dead(entry: bytes) -> Dead:
+    """Take apart what `dead` has made; what is nothing of that kind is taken for a message of which nothing is known."""
+    try:
+        kept = json.loads(entry)
+        text = kept["message"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        kept, text = {}, None
+    if not isinstance(text, str):
+        return Dead(entry.decode(errors="surrogateescape"), None, None, None, None)
+    deliveries = kept.get("deliveries")
+    words = {name: kept.get(name) for name in ("reason", "queue", "died_at")}
+    return Dead(
+        text=text,
+        deliveries=deliveries if isinstance(deliveries, int) else None,
+        **{name: word if isinstance(word, str) else None for name, word in words.items()},
+    )
+
+
+def revived(raw: bytes) -> str:
+    """A dead message that `read` can read, ready to be delivered again: its deliveries are counted anew.
+
+    That it was delivered before stays written on it. One of those deliveries may have sent the mail, and the outcome has
+    to say so; it is the count alone that makes a message dead.
+    """
+    payload = json.loads(raw.decode())
+    payload["properties"]["delivery_info"].pop("deliveries", None)
+    return json.dumps(payload)

@@ -10,7 +10,7 @@ from typing import Any
 
 from kombu.transport import virtual
 
-from postroom_broker.transport.returns import REJECTED
+from postroom_broker.death_reasons import DeathReason
 
 # The stubs of kombu leave out what is needed here.
 StockQoS: Any = virtual.QoS
@@ -30,7 +30,7 @@ class QoS(StockQoS):  # type: ignore[misc]
         if requeue:
             custody.returns.hand_back([delivery_tag], in_vain=True)
         else:
-            custody.returns.bury(delivery_tag, REJECTED)
+            custody.returns.bury(delivery_tag, DeathReason.REJECTED)
         custody.leases.forget(delivery_tag)
         super().ack(delivery_tag)
 

@@ -10,10 +10,13 @@ import logging
 import re
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import redis
 
+from postroom_broker.death_reasons import DeathReason
+from postroom_broker.ledger.record import record_key
 from postroom_broker.transport import envelope
 from postroom_broker.transport.names import FOREIGN_LEASE_S, LEASE_PREFIX, Names, Terms
 from postroom_broker.transport.scripts import LAPSED, PUT_BACK
@@ -23,10 +26,17 @@ logger = logging.getLogger(__name__)
 # How many messages one call carries: they pass through this process, and one may hold megabytes of attachments.
 MOST_PER_CALL = 32
 
-# Why a message is dead, as it stands in the list of dead ones.
-TOO_MANY_DELIVERIES = "too_many_deliveries"
-UNREADABLE = "unreadable"
-REJECTED = "rejected"
+
+@dataclass(frozen=True, slots=True)
+class _Return:
+    """One message on its way back."""
+
+    lease: str
+    destination: str
+    message: str
+    # Of a dead one: why, and whose record has to tell it.
+    reason: str = ""
+    delivery_id: str = ""
 
 
 class Returns:
@@ -75,31 +85,31 @@ class Returns:
             going = [self._going_back(lease.decode(), record, in_vain=True) for lease, record in rows]
             count += self._put_back(going, idle_s=self._terms.lease_s)
 
-    def bury(self, lease: str, reason: str) -> None:
+    def bury(self, lease: str, reason: DeathReason) -> None:
         """Put a message that this process holds into the list of dead ones."""
         record: Any = self._client.hget(self._names.unacked, lease)
         if record is not None:
             self._put_back([self._dying(lease, record, reason)])
 
-    def _put_back(self, rows: Iterable[tuple[str, str, str]], idle_s: float | None = None) -> int:
+    def _put_back(self, rows: Iterable[_Return], idle_s: float | None = None) -> int:
         keys, arguments = [self._names.unacked, self._names.index], ["" if idle_s is None else str(idle_s)]
-        for lease, destination, message in rows:
-            keys.append(destination)
-            arguments += [lease, message]
+        for row in rows:
+            keys += [row.destination, record_key(row.delivery_id)]
+            arguments += [row.lease, row.message, row.reason]
         return int(PUT_BACK(self._client, keys, arguments)) if len(keys) > len(("unacked", "index")) else 0
 
-    def _going_back(self, lease: str, record: bytes, *, in_vain: bool) -> tuple[str, str, str]:
+    def _going_back(self, lease: str, record: bytes, *, in_vain: bool) -> _Return:
         try:
             message = envelope.held(record)
             text, deliveries = envelope.redelivered(message.text, in_vain=in_vain)
         except (envelope.UnreadableMessage, ValueError, KeyError, TypeError, AttributeError):
-            return self._dying(lease, record, UNREADABLE)
+            return self._dying(lease, record, DeathReason.UNREADABLE)
         if deliveries >= self._terms.most_deliveries:
-            return self._dying(lease, record, TOO_MANY_DELIVERIES, deliveries)
+            return self._dying(lease, record, DeathReason.TOO_MANY_DELIVERIES, deliveries)
         queue = self._queue_of(message)
-        return lease, self._names.queue(queue, envelope.priority_of(text)), text
+        return _Return(lease, self._names.queue(queue, envelope.priority_of(text)), text)
 
-    def _dying(self, lease: str, record: bytes, reason: str, deliveries: int | None = None) -> tuple[str, str, str]:
+    def _dying(self, lease: str, record: bytes, reason: DeathReason, deliveries: int | None = None) -> _Return:
         try:
             message = envelope.held(record)
         except envelope.UnreadableMessage:
@@ -108,7 +118,8 @@ class Returns:
             deliveries = _deliveries(message.text) + 1
         logger.error("A message is dead (%s, %d deliveries): it is kept in %s", reason, deliveries, self._names.dead)
         queue = self._queue_of(message)
-        return lease, self._names.dead, envelope.dead(message.text, reason=reason, deliveries=deliveries, queue=queue)
+        text = envelope.dead(message.text, reason=reason, deliveries=deliveries, queue=queue)
+        return _Return(lease, self._names.dead, text, reason, envelope.task_id(message.text))
 
     def _queue_of(self, message: envelope.Held) -> str:
         """Where it came from; a message that another transport took names an exchange, and one of its queues is found."""

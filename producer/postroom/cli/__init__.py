@@ -6,6 +6,7 @@ import what is heavy (Redis, the demo's servers) only when they run. Nothing her
 
 import click
 
+from postroom.cli.dead import dead
 from postroom.cli.demo import demo
 from postroom.cli.encrypt import encrypt
 from postroom.cli.failure import CommandGroup
@@ -45,5 +46,5 @@ def main(*, debug: bool) -> None:
     """Run one command; its own options stand behind its name."""
 
 
-for command in (demo, keygen, encrypt, send, status, worker):
+for command in (demo, keygen, encrypt, send, status, dead, worker):
     main.add_command(command)

@@ -6,14 +6,12 @@ worker. It never waits.
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from postroom_broker.ledger.orders import Answer, Identity
 from postroom_broker.ledger.record import Record
-from postroom_broker.results import StoredResult
+from postroom_broker.results import StoredResult, read_result
 from postroom_contract.error_codes import ErrorCode
 from postroom_contract.errors import IdempotencyException
 from postroom_contract.outcome import Outcome, State
@@ -53,7 +51,7 @@ class MemoryTracking:
         """Note what became of a delivery, as a worker does."""
         self.due.pop(outcome.id, None)
         self._records[outcome.id] = Record(outcome.state)
-        self._results[outcome.id] = _read(result)
+        self._results[outcome.id] = read_result(result)
 
     def record(self, delivery_id: str) -> Record | None:
         """The ledger's record."""
@@ -75,7 +73,7 @@ class MemoryTracking:
         if not record.is_ended:
             self.due.pop(delivery_id, None)
             self._records[delivery_id] = replace(record, state=state)
-            self._results[delivery_id] = _read(result)
+            self._results[delivery_id] = read_result(result)
         return Answer.ENDED
 
     def reschedule(self, delivery_id: str, due_at: datetime) -> bool:
@@ -87,8 +85,3 @@ class MemoryTracking:
     def release(self, delivery_id: str) -> bool:  # noqa: ARG002 -- as in the ledger
         """Do nothing: the double holds nothing for an operator."""
         return False
-
-
-def _read(result: str) -> StoredResult:
-    stored: dict[str, Any] = json.loads(result)
-    return StoredResult(stored["status"], stored["result"])

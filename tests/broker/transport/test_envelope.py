@@ -136,3 +136,33 @@ def test_a_dead_message_is_kept_as_it_was() -> None:
     entry = json.loads(envelope.dead("{ }", reason="why", deliveries=3, queue="q"))
     assert datetime.fromisoformat(entry.pop("died_at")).tzinfo is not None
     assert entry == {"reason": "why", "deliveries": 3, "queue": "q", "message": "{ }"}
+
+
+def test_a_dead_message_is_read_as_it_was_kept() -> None:
+    """What `dead` writes, `read_dead` reads, bytes that are no text included."""
+    entry = envelope.dead("\udcff", reason="why", deliveries=3, queue="q").encode()
+    kept = envelope.read_dead(entry)
+    assert (kept.text, kept.reason, kept.deliveries, kept.queue) == ("\udcff", "why", 3, "q")
+    assert kept.died_at == json.loads(entry)["died_at"]
+
+
+@pytest.mark.parametrize("entry", [b"", b"[]", b"{}", b"7", b'{"message": null}', b"[" * 100_000])
+def test_an_entry_of_somebody_else_is_kept_whole(entry: bytes) -> None:
+    """Nothing is known of it."""
+    assert envelope.read_dead(entry) == envelope.Dead(entry.decode(), None, None, None, None)
+
+
+def test_facts_of_a_wrong_kind_are_not_told() -> None:
+    """Words are words, and a count is a number."""
+    facts = {"message": "m", "reason": 1, "queue": [], "died_at": {}, "deliveries": "x"}
+    assert envelope.read_dead(json.dumps(facts).encode()) == envelope.Dead("m", None, None, None, None)
+
+
+def test_a_revived_message_is_counted_anew_and_stays_marked() -> None:
+    """It is as it was, without its count; that it was delivered before stays true."""
+    text, _ = envelope.redelivered(message("a"), in_vain=True)
+    expected = json.loads(text)
+    del expected["properties"]["delivery_info"]["deliveries"]
+    assert json.loads(envelope.revived(text.encode())) == expected
+    assert expected["headers"]["redelivered"] is True
+    assert json.loads(envelope.revived(message("a").encode())) == json.loads(message("a"))

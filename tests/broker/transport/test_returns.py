@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from postroom_broker.death_reasons import DeathReason
 from postroom_broker.transport.names import Terms
 from postroom_broker.transport.returns import MOST_PER_CALL, Returns
 from tests.broker.transport.conftest import NAMES, message
@@ -91,10 +92,10 @@ def test_the_limit_of_deliveries(client: Any, returns: Returns) -> None:
 def test_a_message_can_be_buried(client: Any, returns: Returns) -> None:
     """With a reason; one that is not held cannot."""
     hold(client, "lease:1", record("a"))
-    returns.bury("lease:1", "why")
-    returns.bury("lease:1", "why")
+    returns.bury("lease:1", DeathReason.REJECTED)
+    returns.bury("lease:1", DeathReason.REJECTED)
     (entry,) = client.lrange(NAMES.dead, 0, -1)
-    assert json.loads(entry)["reason"] == "why"
+    assert json.loads(entry)["reason"] == "rejected"
     assert json.loads(entry)["message"] == message("a", "postroom.q")
     assert client.exists(NAMES.unacked) == 0
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -96,7 +95,7 @@ def test_leases_are_renewed_on_a_full_server(client: Any) -> None:
     try:
         assert RENEW(client, ["unacked_index"], ["mine"]) == []
         assert client.zscore("unacked_index", "mine") > 1_000_000
-        assert PUT_BACK(client, [*HELD, "a"], ["", "mine", "message"]) == 1
+        assert PUT_BACK(client, [*HELD, "a", "record"], ["", "mine", "message", ""]) == 1
         assert len(claim(client, 1)) == 1
     finally:
         client.config_set("maxmemory", 0)
@@ -119,9 +118,9 @@ def test_a_message_is_put_back_once(client: Any) -> None:
     """Whoever comes second puts nothing back, and a lease renewed in between is left alone."""
     client.lpush("a", "message")
     ((_, lease, _),) = claim(client, 1)
-    assert PUT_BACK(client, [*HELD, "a"], ["20", lease, "message"]) == 0
-    assert PUT_BACK(client, [*HELD, "a"], ["", lease, "message"]) == 1
-    assert PUT_BACK(client, [*HELD, "a"], ["", lease, "message"]) == 0
+    assert PUT_BACK(client, [*HELD, "a", "record"], ["20", lease, "message", ""]) == 0
+    assert PUT_BACK(client, [*HELD, "a", "record"], ["", lease, "message", ""]) == 1
+    assert PUT_BACK(client, [*HELD, "a", "record"], ["", lease, "message", ""]) == 0
     assert client.lrange("a", 0, -1) == [b"message"]
     assert client.exists(*HELD) == 0
 
@@ -130,8 +129,22 @@ def test_a_message_put_back_is_consumed_next(client: Any) -> None:
     """It goes to the consuming end, before what waits."""
     client.lpush("a", "1", "2")
     ((_, lease, text),) = claim(client, 1)
-    PUT_BACK(client, [*HELD, "a"], ["", lease, text])
+    PUT_BACK(client, [*HELD, "a", "record"], ["", lease, text, ""])
     assert [text for *_, text in claim(client, 2, turns=1)] == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("record", "state"), [({"state": "sending"}, b"held"), ({"state": "sent", "ended": 1}, b"sent"), ({}, None)]
+)
+def test_the_record_of_a_dead_message_says_so(client: Any, record: dict[str, Any], state: bytes | None) -> None:
+    """Who asks learns that it waits for an operator; what is over stays so, and no record is made."""
+    if record:
+        client.hset("record", mapping=record)
+        client.expire("record", 60)
+    client.lpush("a", "message")
+    ((_, lease, _),) = claim(client, 1)
+    assert PUT_BACK(client, [*HELD, "dead", "record"], ["", lease, "letter", "rejected"]) == 1
+    assert (client.lrange("dead", 0, -1), client.hget("record", "state")) == ([b"letter"], state)
 
 
 def test_delayed_messages_are_promoted_when_due(client: Any) -> None:

@@ -21,5 +21,7 @@ redis.call('EXPIRE', KEYS[1], kept_for)
 if ARGV[4] == 'here' then
   redis.call('SET', KEYS[2], ARGV[3], 'EX', ARGV[6])
   redis.call('PUBLISH', KEYS[2], ARGV[3])
+else
+  redis.call('HSET', KEYS[1], 'result', ARGV[3])
 end
 return {'ended', ARGV[2]}
