@@ -386,6 +386,27 @@ def test_warm_shutdown_has_a_limit(bench: Bench) -> None:
     assert {result.state for result in sent.values()} == {"PENDING"}
 
 
+def test_second_sigterm_cuts_the_wait_short_but_not_what_must_not_be_stopped(bench: Bench) -> None:
+    """Tasks are stopped long before the limit, and their messages lie in the queue; a committed one is still awaited."""
+    with bench.worker(postroom_drain_s=10 * TIMEOUT_S, postroom_cancel_s=TIMEOUT_S) as worker:
+        sent = bench.hold("a") | bench.hold("b", task="commit")
+        bench.wait_for("start", "a", "b")
+        worker.send(signal.SIGTERM)
+        wait_until(lambda: "Warm shutdown" in worker.log, TIMEOUT_S)
+        # Celery stops its consumer first; a signal that comes before the pool's turn is the first one still.
+        wait_until(lambda: _again(worker) and bench.journal.count("asked", "b"), TIMEOUT_S)
+        bench.journal.open_gate("b")
+
+        assert worker.wait() == 0
+    assert {name: result.state for name, result in sent.items()} == {"a": "PENDING", "b": "SUCCESS"}
+    assert (bench.queued(), bench.held()) == (1, 0)
+
+
+def _again(worker: CeleryWorker) -> bool:
+    worker.send(signal.SIGTERM)
+    return True
+
+
 def test_warm_shutdown_awaits_a_task_that_must_not_be_stopped(bench: Bench) -> None:
     """A task that was asked to end and returns in time has its result, and its message is done with."""
     with bench.worker(postroom_drain_s=0.2, postroom_cancel_s=TIMEOUT_S) as worker:

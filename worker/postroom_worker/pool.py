@@ -2,6 +2,8 @@
 
 Owns how jobs are started, limited, stopped and reported to Celery; what a task does is not its business. Celery's worker
 makes it (`worker_pool = "postroom_worker.pool:TaskPool"`) and calls its public methods on the thread of its hub.
+
+Over 300 lines because the steps of a job and the ways of stopping it share one set of jobs and one order of threads.
 """
 
 from __future__ import annotations
@@ -87,6 +89,7 @@ class TaskPool(BasePool):
         self._recorders = Crew(RECORDERS, "postroom-record")
         self._sync_runners = Crew(SYNC_RUNNERS, "postroom-sync")
         self._is_finishing = False
+        self._is_hurried = False
         self._books_are_closed = False
 
     # From start to stop
@@ -98,6 +101,7 @@ class TaskPool(BasePool):
         self._sync_runners.start()
         _, hostname = self.options["initargs"]
         signals.worker_process_init.send(sender=hostname)
+        signals.worker_shutting_down.connect(self._hurry)
 
     def register_with_event_loop(self, loop: Hub) -> None:
         """Learn which hub Celery's consumer runs on. Without one (some transports) reports are settled as they arise."""
@@ -226,6 +230,10 @@ class TaskPool(BasePool):
         if job := self._jobs.get(pid):
             self._loop.call(job.stop, Why.STOPPED)
 
+    def _hurry(self, **_: Any) -> None:
+        """Wait no longer for jobs to end by themselves: a second SIGTERM. Called by a handler of signals: a flag, no more."""
+        self._is_hurried = self._is_finishing
+
     def _finish(self, drain_s: float) -> None:
         if self._is_finishing:
             return
@@ -238,9 +246,10 @@ class TaskPool(BasePool):
         self._loop.stop(self._say_last_words, LAST_WORDS_S)
 
     def _wind_up(self, drain_s: float) -> None:
-        self._settle_until(lambda: all(job.stopped_for for job in self._running()), drain_s)
+        self._settle_until(lambda: self._is_hurried or all(job.stopped_for for job in self._running()), drain_s)
         if late := [job for job in self._running() if job.stopped_for is None]:
-            logger.warning("%d tasks still run after %g s: they are stopped, to be run again", len(late), drain_s)
+            waited = "told to hurry" if self._is_hurried else f"after {drain_s:g} s"
+            logger.warning("%d tasks still run (%s): they are stopped, to be run again", len(late), waited)
         for job in late:
             self._loop.call(job.stop, Why.STOPPED)
         self._settle_until(lambda: not self._jobs, self._setting("postroom_cancel_s", CANCEL_S))
