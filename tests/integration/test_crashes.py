@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from typing import Any
 
 from postroom import Sent
 from postroom.testing import SmtpServer, at
@@ -92,11 +93,34 @@ def test_a_broken_connection_to_redis_sends_nothing_twice(post: Post) -> None:
         receipts = [mailer.send(a_message(number), session) for number in range(3)]
         server.wait_for(lambda: server.open_transactions == len(receipts), timeout_s=30)
         with connect(post.redis_url) as client:
-            client.client_kill_filter(_type="normal", skipme=True)
-            client.client_kill_filter(_type="pubsub", skipme=True)
+            break_connections(client)
         server.release()
         outcomes = [receipt.outcome(timeout=LEASE_S * 3) for receipt in receipts]
 
         assert len(server.messages) == len(receipts)
     assert {type(outcome) for outcome in outcomes} == {Sent}
     assert not any(outcome.possible_duplicate for outcome in outcomes)
+
+
+def test_a_message_that_waits_for_a_slot_survives_a_broken_connection(post: Post) -> None:
+    """After a blip a worker takes more than it has slots for, and a second blip makes Celery forget it: it comes back."""
+    with SmtpServer(rules=[at("END_OF_DATA").hold()]) as server, post.worker("-c", "1"), post.mailer() as mailer:
+        session = post.session(server, use_ssl=False, password=None)
+        receipts = [mailer.send(a_message(number), session) for number in range(2)]
+        server.wait_for(lambda: server.open_transactions == 1, timeout_s=30)
+        with connect(post.redis_url) as client:
+            break_connections(client)
+            wait_until(lambda: int(client.hlen(keys.UNACKED)) == len(receipts), 30, "the second to be taken")
+            break_connections(client)
+        server.release()
+        outcomes = [receipt.outcome(timeout=LEASE_S * 3) for receipt in receipts]
+
+        assert len(server.messages) == len(receipts)
+    assert {type(outcome) for outcome in outcomes} == {Sent}
+    assert not any(outcome.possible_duplicate for outcome in outcomes)
+
+
+def break_connections(client: Any) -> None:
+    """Break every connection to Redis but this one."""
+    for kind in ("normal", "pubsub"):
+        client.client_kill_filter(_type=kind, skipme=True)

@@ -13,15 +13,7 @@ NEVER_EXPIRES = -1
 
 # Pattern (shell style) of each key that may live for ever, and why.
 MAY_STAY: dict[str, str] = {
-    "postroom.urgent*": "a queue and its front: gone when it is empty",
-    "postroom.normal*": "(the same)",
-    "postroom.bulk*": "(the same)",
-    "postroom.pool-test*": "(the same, of the pool's own tests)",
-    "postroom.bench*": "(the same, of the benches)",
-    "postroom.delayed": "what waits for its time: as long as it must",
-    "postroom.delayed.messages": "(the messages of these, and of those that are held)",
-    "postroom.held": "what waits for an operator's word",
-    "postroom.dead": "dead letters: an operator decides about them",
+    "postroom.*": "queues, delayed and held messages, dead letters: gone when they are empty",
     "unacked": "messages that a worker holds, by delivery tag (a stock name)",
     "unacked_index": "since when it holds them (a stock name)",
     "_kombu.binding.*": "stock Redis transport: which queue hangs on which exchange; one small set for each",
@@ -29,10 +21,19 @@ MAY_STAY: dict[str, str] = {
     "_kombu.binding_deadlines": "stock Redis transport: when the other ones end",
 }
 
+# What has a name like these and must expire all the same: one for each delivery.
+MUST_EXPIRE = ("postroom.delivery.*", "postroom.idempotency.*")
+
+
+def may_stay(name: str) -> bool:
+    """Whether a key of this name may live for ever."""
+    if any(fnmatch.fnmatchcase(name, pattern) for pattern in MUST_EXPIRE):
+        return False
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in MAY_STAY)
+
 
 def find_leaked_keys(url: str) -> list[str]:
     """Return the names of all keys at `url` that never expire and are not listed in `MAY_STAY`."""
     with connect(url) as client:
         names = sorted(key.decode(errors="backslashreplace") for key in client.scan_iter(count=1000))
-        suspects = [name for name in names if not any(fnmatch.fnmatchcase(name, known) for known in MAY_STAY)]
-        return [name for name in suspects if client.ttl(name) == NEVER_EXPIRES]
+        return [name for name in names if not may_stay(name) and client.ttl(name) == NEVER_EXPIRES]

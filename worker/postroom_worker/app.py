@@ -16,7 +16,7 @@ from kombu import Queue
 
 import postroom_broker.celery_results  # noqa: F401 -- lets Celery store our outcomes
 from postroom_broker.ledger.claims import Claims
-from postroom_broker.transport import renew_only_while
+from postroom_broker.transport import renew_only_while, work_is
 from postroom_contract.environment import Environment
 from postroom_contract.errors import SettingsException
 from postroom_contract.names import QUEUE_NORMAL, QUEUES
@@ -138,13 +138,14 @@ class OpenOffice(bootsteps.StartStopStep):
 
 
 class ShowLife(bootsteps.StartStopStep):
-    """Lets the transport renew leases only while the loop that sends the mail turns."""
+    """Lets the transport renew leases only while the loop that sends the mail turns, and only of mail that is worked at."""
 
     requires = ("celery.worker.components:Pool",)
 
     def start(self, worker: Any) -> None:
         """Tie the leases to the pool's loop."""
         renew_only_while(lambda: time.monotonic() - worker.pool.loop_turned_at < LONGEST_STANDSTILL_S)
+        work_is(lambda: worker.pool.delivery_tags)
 
 
 @cache

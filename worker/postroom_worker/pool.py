@@ -290,6 +290,11 @@ class TaskPool(BasePool):
         """When the loop last had its turn, by the monotonic clock: a process whose loop stands must lose its leases."""
         return self._loop.turned_at
 
+    @property
+    def delivery_tags(self) -> set[str]:
+        """The tags of the messages that are worked at; asked on the hub's thread."""
+        return {str(job.request.get("properties", {}).get("delivery_tag")) for job in self._running()}
+
     def _resize(self, limit: int) -> None:
         self.limit = limit
         if self._slots is None:

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 
 import redis
 
@@ -29,6 +29,7 @@ class _Life:
 
     def __init__(self) -> None:
         self.sign: Callable[[], bool] = lambda: True
+        self.work: Callable[[], Collection[str]] | None = None
 
 
 _life = _Life()
@@ -37,6 +38,11 @@ _life = _Life()
 def renew_only_while(is_alive: Callable[[], bool]) -> None:
     """Renew leases and claim messages only while `is_alive()`: a process that hangs must lose what it holds."""
     _life.sign = is_alive
+
+
+def work_is(leases: Callable[[], Collection[str]]) -> None:
+    """Know by `leases()` which messages this process works at; of others it may have lost track."""
+    _life.work = leases
 
 
 def shows_life() -> bool:
@@ -75,6 +81,18 @@ class Custody:
             logger.warning("The broker is away (%s): messages come back when their leases lapse", type(away).__name__)
         for lease in leases:
             self.leases.forget(lease)
+
+    def forget_unworked(self, leases: Iterable[str]) -> None:
+        """Let those of these leases lapse that nobody works at, once a connection broke.
+
+        Celery forgets then what it had not begun, and counts on the broker to give it out again.
+        """
+        if _life.work is None:
+            return
+        at_work = set(_life.work())
+        for lease in leases:
+            if lease not in at_work:
+                self.leases.forget(lease)
 
     def end(self) -> None:
         """Stop keeping, and hand back all that is held: the process ends."""

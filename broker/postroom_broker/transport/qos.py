@@ -41,9 +41,10 @@ class QoS(StockQoS):  # type: ignore[misc]
         self._delivered.clear()
 
     def restore_unacked_once(self, stderr: Any = None) -> None:  # noqa: ARG002 -- kombu's signature
-        """Hand back when the channel closes in good order; a connection that broke ends no work."""
+        """Hand back when the channel closes in good order; a connection that broke ends no work that has begun."""
         self._on_collect.cancel()
         if self.channel.is_abandoned:
+            self.channel.custody.forget_unworked(list(self._delivered))
             return
         self.restore_unacked()
 

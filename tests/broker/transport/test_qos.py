@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from postroom_broker.transport import custody
 from postroom_contract.names import QUEUE_NORMAL
 from tests.broker.transport.conftest import consume, drain, message
 
@@ -58,6 +59,18 @@ def test_a_connection_that_broke_hands_nothing_back(connection: Any, client: Any
     more = consume(connection)
     drain(connection, lambda: client.hlen("unacked") == 2)
     assert more == []
+
+
+def test_what_nobody_works_at_lapses_once_a_connection_broke(
+    connection: Any, taken: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Celery forgets what it had not begun, so its lease is renewed no longer; what runs is still held."""
+    running, *waiting = [message.delivery_tag for message in taken]
+    monkeypatch.setattr(custody._life, "work", lambda: {running})
+    leases = taken[0].channel.custody.leases
+    connection.collect()
+
+    assert [leases.holds(tag) for tag in (running, *waiting)] == [True, False, False]
 
 
 def test_a_channel_can_be_asked_to_recover(client: Any, taken: list[Any]) -> None:
