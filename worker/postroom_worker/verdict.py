@@ -75,8 +75,9 @@ POLICIES: Mapping[FailureClass, RetryPolicy] = {
     FailureClass.GREYLISTED: RetryPolicy(base_s=300, cap_s=3600, give_up_after=DAY, jitter=0.1),
     # The provider's limit, not the message's fault: it waits, and no attempt is charged.
     FailureClass.THROTTLED: RetryPolicy(base_s=30, cap_s=900, give_up_after=DAY),
-    # This machine is short of sockets or handles: also not the message's fault.
-    FailureClass.LOCAL: RetryPolicy(base_s=1, cap_s=30, give_up_after=DAY),
+    # This machine is short of sockets or handles. Closed sockets free their ports after a minute (TIME_WAIT), which seven
+    # waits outlast; what lasts longer does not pass by itself, and somebody should be told.
+    FailureClass.LOCAL: RetryPolicy(base_s=1, cap_s=30, most_attempts=8),
 }
 
 # RFC 5321 section 3.8 and what Exchange, Gmail and SES answer when they want less (smtp replies 421, 432, 454).
