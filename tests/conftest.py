@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 
 from tests.support.leaked_keys import find_leaked_keys
+from tests.support.redis_servers import Kind, kinds
 from tests.support.valkey import ValkeyServer, connect, find_server
 
 # No test asserts how long anything takes, and these machines are noisy.
@@ -56,4 +57,30 @@ def redis_url(valkey: ValkeyServer) -> Iterator[str]:
         client.flushall()
     yield valkey.url
     leaked = find_leaked_keys(valkey.url)
+    assert not leaked, f"keys without expiry, not named in tests/support/leaked_keys.py: {leaked}"
+
+
+def program_of(kind: Kind) -> Path:
+    """The program of a kind of server; without it the test is skipped, or fails where CI is set."""
+    program = kind.find()
+    require(kind.what, is_there=program is not None)
+    assert program is not None
+    return program
+
+
+@pytest.fixture(scope="module", params=kinds(), ids=lambda kind: kind.name)
+def each_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    """Each kind of server in turn, for tests of what runs Lua; `each_redis_url` is an empty database on it."""
+    with ValkeyServer(program_of(request.param), tmp_path_factory.mktemp(request.param.name)) as server:
+        yield server
+
+
+@pytest.fixture
+def each_redis_url(each_server: ValkeyServer) -> Iterator[str]:
+    """The URL of an empty database on each kind of server, which knows no script yet. Afterwards as for `redis_url`."""
+    with connect(each_server.url) as client:
+        client.flushall()
+        client.script_flush()
+    yield each_server.url
+    leaked = find_leaked_keys(each_server.url)
     assert not leaked, f"keys without expiry, not named in tests/support/leaked_keys.py: {leaked}"

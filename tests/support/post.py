@@ -128,14 +128,14 @@ class Post:
         ring = Keyring.parse(self.password_keys)
         return EncryptedText.encrypt(password, keyring=ring, host=host, port=port, use_ssl=use_ssl, username=username)
 
-    def run(self, *arguments: str, standard_input: str = "") -> Command:
+    def run(self, *arguments: str, standard_input: str = "", timeout_s: float = COMMAND_TIMEOUT_S) -> Command:
         """Run a `postroom` command to its end."""
         ended = subprocess.run(
             [sys.executable, "-m", "postroom", *arguments],
             input=standard_input,
             capture_output=True,
             text=True,
-            timeout=COMMAND_TIMEOUT_S,
+            timeout=timeout_s,
             env=os.environ | self.environment,
             check=False,
         )

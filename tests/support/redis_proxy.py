@@ -27,20 +27,28 @@ class Fault(Enum):
 class RedisProxy:
     """Listens on a free loopback port and forwards to a Redis there."""
 
-    def __init__(self, redis_port: int, word: bytes = b"", fault: Fault | None = None) -> None:
+    def __init__(
+        self,
+        redis_port: int,
+        word: bytes = b"",
+        fault: Fault | None = None,
+        *,
+        listener: socket.socket | None = None,
+    ) -> None:
         """Prepare a proxy; without a fault it only forwards.
 
         Args:
             redis_port: where the real server listens.
             word: the command to wait for, e.g. `b"EXEC"`.
             fault: what happens to it, each time.
+            listener: where to listen, if not on a port of its own.
         """
         self._redis_port = redis_port
         self._word = word
         self._fault = fault
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = listener or socket.create_server(("127.0.0.1", 0))
         self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
 
     def cut(self) -> None:

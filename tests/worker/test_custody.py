@@ -90,7 +90,7 @@ def test_without_redis_the_last_octets_stay_here_and_it_is_not_the_messages_faul
 
     with pytest.raises(IOException) as caught:
         run(f"redis://127.0.0.1:{free_port()}/0", attempt)
-    assert (caught.value.reason, classify(caught.value)) == ("broker_away", FailureClass.LOCAL)
+    assert (caught.value.reason, classify(caught.value)) == ("broker_away", FailureClass.BROKER)
 
 
 def test_an_unrecorded_delivery_is_left_to_celery() -> None:

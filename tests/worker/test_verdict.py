@@ -76,6 +76,16 @@ def test_a_connection_is_tried_five_times_with_doubling_waits() -> None:
     assert verdicts == [*(Retry(wait, FailureClass.CONNECTION) for wait in (1.0, 2.0, 4.0, 8.0)), Fail()]
 
 
+def test_a_machine_without_sockets_is_waited_for_until_closed_ones_are_free() -> None:
+    """Eight attempts, over longer than the minute for which the system keeps a closed connection's port, by any chance."""
+    error = failure(ErrorCode.LOCAL_RESOURCE, retryable=True)
+    verdicts = [judge(error, {"local": n}, NOW, NOW, lambda: 0.0) for n in range(8)]
+    waits = [verdict.after_s for verdict in verdicts if isinstance(verdict, Retry)]
+
+    assert (len(waits), verdicts[-1]) == (7, Fail())
+    assert sum(waits) > 60
+
+
 def test_a_deferred_message_waits_longer_each_time_up_to_an_hour_and_is_given_up_after_a_day() -> None:
     """A 4yz reply waits 30 s doubling to an hour, for 24 hours."""
     waits = [judge(reply(451), {"deferred": n}, NOW, NOW, lambda: MIDDLE) for n in (0, 1, 2, 7, 50)]

@@ -29,6 +29,7 @@ class FailureClass(StrEnum):
     GREYLISTED = "greylisted"
     THROTTLED = "throttled"
     LOCAL = "local"
+    BROKER = "broker"
     AMBIGUOUS = "ambiguous"
 
 
@@ -75,8 +76,11 @@ POLICIES: Mapping[FailureClass, RetryPolicy] = {
     FailureClass.GREYLISTED: RetryPolicy(base_s=300, cap_s=3600, give_up_after=DAY, jitter=0.1),
     # The provider's limit, not the message's fault: it waits, and no attempt is charged.
     FailureClass.THROTTLED: RetryPolicy(base_s=30, cap_s=900, give_up_after=DAY),
-    # This machine is short of sockets or handles, or Redis was away when the last byte was to leave: not its fault either.
-    FailureClass.LOCAL: RetryPolicy(base_s=1, cap_s=30, give_up_after=DAY),
+    # This machine is short of sockets or handles. Closed sockets free their ports after a minute (TIME_WAIT), which seven
+    # waits outlast; what lasts longer does not pass by itself, and somebody should be told.
+    FailureClass.LOCAL: RetryPolicy(base_s=1, cap_s=30, most_attempts=8),
+    # Redis was away when the last byte was to leave: not the message's fault, and nothing of it was sent.
+    FailureClass.BROKER: RetryPolicy(base_s=1, cap_s=30, give_up_after=DAY),
 }
 
 # A message that may have been delivered is sent once more at the earliest after this: a server that broke off is perhaps
@@ -96,8 +100,10 @@ def classify(error: PostroomError) -> FailureClass:
     """The class a failure belongs to."""
     if error.error_code == ErrorCode.UNKNOWN_OUTCOME:
         return FailureClass.AMBIGUOUS
-    if error.error_code == ErrorCode.LOCAL_RESOURCE or error.reason == "broker_away":
+    if error.error_code == ErrorCode.LOCAL_RESOURCE:
         return FailureClass.LOCAL
+    if error.reason == "broker_away":
+        return FailureClass.BROKER
     if not error.retryable:
         return FailureClass.PERMANENT
     if error.smtp_code is None:

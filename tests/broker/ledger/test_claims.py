@@ -104,9 +104,9 @@ class Ledger:
 
 
 @pytest.fixture
-def ledger(redis_url: str) -> Iterator[Ledger]:
-    """A delivery that was taken in, and whose message a first worker holds."""
-    ledger = Ledger(redis_url)
+def ledger(each_redis_url: str) -> Iterator[Ledger]:
+    """A delivery that was taken in, and whose message a first worker holds, on each kind of server."""
+    ledger = Ledger(each_redis_url)
     ledger.lease(FIRST)
     yield ledger
     ledger.client.close()
@@ -384,10 +384,10 @@ def test_a_full_server_lets_what_has_begun_end(valkey_program: Path, tmp_path: P
 # Redis away
 
 
-def test_a_commit_without_an_answer_is_an_error_at_once(ledger: Ledger, valkey: ValkeyServer) -> None:
+def test_a_commit_without_an_answer_is_an_error_at_once(ledger: Ledger, each_server: ValkeyServer) -> None:
     """The octets must not leave, and the server is not asked again."""
     ledger.claim(FIRST)
-    with RedisProxy(valkey.port, b"EVALSHA", Fault.CUT_BEFORE) as proxy, pytest.raises(BrokerUnavailable):
+    with RedisProxy(each_server.port, b"EVALSHA", Fault.CUT_BEFORE) as proxy, pytest.raises(BrokerUnavailable):
         ledger.run(lambda claims: claims.commit(ID, FIRST, "p", None), proxy.url)
 
     assert ledger.field("committed") is None

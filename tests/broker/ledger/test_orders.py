@@ -50,6 +50,12 @@ def state_of(url: str) -> bytes | None:
 
 
 @pytest.fixture
+def redis_url(each_redis_url: str) -> str:
+    """An empty server, of each kind in turn: the scripts must do on all of them."""
+    return each_redis_url
+
+
+@pytest.fixture
 def orders(redis_url: str) -> Iterator[Orders]:
     """The ledger of an empty server."""
     broker = connect(redis_url)
@@ -229,9 +235,9 @@ def test_long_lists_are_read_in_pages(orders: Orders, monkeypatch: pytest.Monkey
 
 
 @pytest.fixture(params=[Fault.SWALLOW, Fault.CUT_BEFORE, Fault.LOSE_ANSWER, Fault.CUT_AFTER])
-def faulty(request: pytest.FixtureRequest, valkey: ValkeyServer) -> Iterator[tuple[RedisProxy, Fault]]:
+def faulty(request: pytest.FixtureRequest, each_server: ValkeyServer) -> Iterator[tuple[RedisProxy, Fault]]:
     """A Redis that loses the call or the answer to it."""
-    with RedisProxy(valkey.port, b"EVALSHA", request.param) as proxy:
+    with RedisProxy(each_server.port, b"EVALSHA", request.param) as proxy:
         yield proxy, request.param
 
 

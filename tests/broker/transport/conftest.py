@@ -14,6 +14,7 @@ from kombu import Connection, Consumer, Queue
 from postroom_broker.transport import Transport, custody
 from postroom_broker.transport.names import Names
 from postroom_contract.names import QUEUE_NORMAL, QUEUES
+from tests.conftest import program_of
 from tests.support import pool_app, transport_app
 from tests.support.celery_worker import CeleryWorker
 from tests.support.leaked_keys import find_leaked_keys
@@ -106,9 +107,12 @@ class Bench:
 
 
 @pytest.fixture(scope="module")
-def server(valkey_program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
-    """An append-only server of this module's own, which a test may stop and start again."""
-    with ValkeyServer(valkey_program, tmp_path_factory.mktemp("transport-valkey"), append_only=True) as server:
+def server(
+    request: pytest.FixtureRequest, valkey_program: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ValkeyServer]:
+    """An append-only server of this module's own, which a test may stop and start again; `on_each("server")` sets its kind."""
+    program = program_of(request.param) if hasattr(request, "param") else valkey_program
+    with ValkeyServer(program, tmp_path_factory.mktemp("transport-valkey"), append_only=True) as server:
         yield server
 
 

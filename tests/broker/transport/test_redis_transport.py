@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from postroom_broker.task_message import SealedDelivery, task_message
-from postroom_contract.names import QUEUE_BULK, QUEUE_NORMAL, QUEUE_URGENT, TASK_DELIVER
+from postroom_contract.names import QUEUE_BULK, QUEUE_NORMAL, QUEUE_URGENT, QUEUES, TASK_DELIVER
 from tests.broker.transport.conftest import Bench
+from tests.support.redis_servers import on_each
 from tests.support.transport_app import LEASE_S
 from tests.support.waiting import wait_until
 
@@ -17,6 +18,7 @@ from tests.support.waiting import wait_until
 RECOVERY_S = LEASE_S + 2
 
 
+@on_each("server")
 def test_kills_under_backlog_lose_nothing(bench: Bench) -> None:
     """Ten workers are killed in the middle of tiny tasks; each task has been run in the end."""
     names = [f"t{n}" for n in range(1500)]
@@ -31,6 +33,7 @@ def test_kills_under_backlog_lose_nothing(bench: Bench) -> None:
     bench.wait_until_done(*names)
 
 
+@on_each("server")
 def test_cutting_connections_runs_nothing_twice(bench: Bench) -> None:
     """All connections of a worker are cut while it works: what runs goes on, alone, and the worker takes new tasks."""
     bench.worker()
@@ -49,6 +52,7 @@ def test_cutting_connections_runs_nothing_twice(bench: Bench) -> None:
     assert sorted(bench.names_of("start")) == ["a", "b", "c", "d", "e"]
 
 
+@on_each("server")
 def test_others_take_over_from_a_killed_worker(bench: Bench) -> None:
     """What a killed worker held runs on another, within the lease and two seconds, marked as delivered before."""
     victim = bench.worker()
@@ -96,6 +100,7 @@ def test_a_worker_that_hangs_loses_what_it_holds(bench: Bench) -> None:
     bench.wait_until_done("w", "a")
 
 
+@on_each("server")
 def test_a_countdown_beyond_the_lease_runs_once(bench: Bench) -> None:
     """Two workers, a countdown longer than the lease: the task waits in Redis, starts on time, and once."""
     bench.open_gate()
@@ -110,6 +115,7 @@ def test_a_countdown_beyond_the_lease_runs_once(bench: Bench) -> None:
     assert sorted(bench.names_of("start")) == ["late", "later"]
 
 
+@on_each("server")
 def test_a_delayed_message_of_a_stock_producer_leaves_the_worker(bench: Bench) -> None:
     """A countdown that stock Celery has queued is sent to wait in Redis, and runs once when it is due."""
     bench.open_gate()
@@ -158,11 +164,14 @@ def test_a_server_that_hangs_doubles_nothing(bench: Bench) -> None:
     assert sorted(bench.names_of("start")) == ["a", "b"]
 
 
+@on_each("server")
 def test_a_queue_that_stock_celery_filled_is_drained(bench: Bench) -> None:
-    """Messages of a stock producer, some of them held by a stock worker that was killed, run on our worker."""
-    names = [f"t{n}" for n in range(20)]
+    """Messages of a stock producer in all queues, some of them held by a killed stock worker, run on our worker."""
+    names = [f"t{n}" for n in range(30)]
+    stock_app = bench.make_app(stock=True)
     stock = bench.worker("--concurrency", "2", stock=True)
-    bench.send(*names, app=bench.make_app(stock=True))
+    for first, queue in enumerate(QUEUES):
+        bench.send(*names[first::3], app=stock_app, queue=queue)
     bench.wait_for(lambda: len(bench.names_of("start")) == 2)
     bench.wait_for(lambda: bench.held() >= 2)
     stock.kill()
@@ -174,17 +183,32 @@ def test_a_queue_that_stock_celery_filled_is_drained(bench: Bench) -> None:
     bench.wait_until_done(*names)
 
 
+@on_each("server")
 def test_stock_celery_drains_a_queue_that_we_filled(bench: Bench) -> None:
-    """Our messages, some of them held by a worker of ours that was killed, run on a stock worker."""
-    names = [f"t{n}" for n in range(20)]
-    ours = bench.worker("--concurrency", "2")
-    bench.send(*names)
+    """Our messages in all queues run on a stock worker, also what our workers held: one stopped, one was killed."""
+    names = [f"t{n}" for n in range(30)]
+    stopped = bench.worker("--concurrency", "2")
+    for first, queue in enumerate(QUEUES):
+        bench.send(*names[first::3], queue=queue)
     bench.wait_for(lambda: len(bench.names_of("start")) == 2)
-    ours.kill()
+    assert stopped.stop() == 0
+    killed = bench.worker("--concurrency", "2")
+    bench.wait_for(lambda: len(bench.names_of("start")) == 4 and bench.held() >= 2)
+    killed.kill()
     bench.open_gate()
     options = {"visibility_timeout": LEASE_S, "unacked_restore_interval": 1, "unacked_restore_throttle": 1}
     bench.worker(stock=True, broker_transport_options=options)
     bench.wait_until_done(*names)
+
+
+@on_each("server")
+def test_messages_of_our_publisher_reach_a_stock_worker(bench: Bench) -> None:
+    """What the producer writes by hand is a task message to stock Celery: here one whose task it does not know."""
+    worker = bench.worker(stock=True)
+    message = task_message(SealedDelivery("0c4a2b1e-0000-4000-8000-000000000000", QUEUE_URGENT, "sealed"))
+    bench.client.lpush(QUEUE_URGENT, message)
+    bench.wait_for(lambda: f"unregistered task of type '{TASK_DELIVER}'" in worker.log, "the worker to tell of it")
+    bench.wait_for(lambda: bench.held() == bench.waiting() == 0)
 
 
 def test_messages_of_our_publisher_reach_the_worker(bench: Bench) -> None:

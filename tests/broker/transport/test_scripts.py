@@ -1,4 +1,4 @@
-"""The Lua scripts, each through a plain client, on every kind of server that this machine has."""
+"""The Lua scripts, each through a plain client, on every kind of server."""
 
 import json
 from collections.abc import Iterator
@@ -8,24 +8,16 @@ import pytest
 
 from postroom_broker.transport.names import front_of
 from postroom_broker.transport.scripts import CLAIM, DELAY, LAPSED, PROMOTE, PUT_BACK, RENEW, STEP_BACK
-from tests.support.redis_servers import servers
 from tests.support.valkey import ValkeyServer, connect
 
 HELD = ["unacked", "unacked_index"]
 DELAYED = ["delayed", "delayed.messages", *HELD]
 
 
-@pytest.fixture(scope="module", params=servers(), ids=lambda path: path.parts[-3])
-def any_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
-    """Each server in turn."""
-    with ValkeyServer(request.param, tmp_path_factory.mktemp("scripts")) as server:
-        yield server
-
-
 @pytest.fixture
-def client(any_server: ValkeyServer) -> Iterator[Any]:
-    """A client of an empty database."""
-    with connect(any_server.url) as client:
+def client(each_server: ValkeyServer) -> Iterator[Any]:
+    """A client of an empty database, on each kind of server."""
+    with connect(each_server.url) as client:
         client.flushall()
         client.script_flush()
         yield client

@@ -4,6 +4,8 @@ import asyncio
 import errno
 import resource
 import socket
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -14,6 +16,9 @@ from postroom_contract.errors import IOException, PostroomError
 from postroom_worker.smtp.dialing import MOST_ADDRESSES_TRIED, dial, resolve
 from postroom_worker.smtp.limits import Timeouts
 from postroom_worker.smtp.place import Place
+from tests.conftest import require
+from tests.support.narrow_network import can_be_had
+from tests.support.post import ROOT
 from tests.support.waiting import wait_until_async
 from tests.worker.smtp.sending import QUICK
 
@@ -68,6 +73,26 @@ async def test_a_host_without_a_way_to_it_is_100(monkeypatch: pytest.MonkeyPatch
         (100, "unreachable", True, "connect"),
         (100, "timed_out", True, "connect"),
     }
+
+
+# A loopback without IPv6, where `localhost` may still name ::1.
+WITHOUT_IPV6 = """
+import asyncio
+from pathlib import Path
+from tests.support.narrow_network import enter
+from tests.worker.smtp.test_dialing import failure, told
+enter()
+Path("/proc/sys/net/ipv6/conf/all/disable_ipv6").write_text("1")
+print(told(asyncio.run(failure("::1"))))
+"""
+
+
+def test_a_machine_without_ipv6_has_no_way_to_it() -> None:
+    """That is no lack of sockets, although the system says it in the same word: 100, as of any other dead address."""
+    require("permission to make a network namespace (Linux)", is_there=can_be_had())
+    said = subprocess.check_output([sys.executable, "-c", WITHOUT_IPV6], cwd=ROOT, text=True)
+
+    assert said.strip() == str((100, "unreachable", True, "connect"))
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a..b", ".", "x" * 64 + ".example", "nul\0.example"])

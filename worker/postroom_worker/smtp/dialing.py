@@ -43,7 +43,7 @@ async def dial(place: Place, timeouts: Timeouts) -> socket.socket:
         try:
             return await connect(family, address, timeouts.connect_s)
         except OSError as error:
-            if error.errno in _LOCAL_TROUBLE:
+            if error.errno in _LOCAL_TROUBLE and _has_own_address(family, address, error):
                 raise place.failure(ErrorCode.LOCAL_RESOURCE, phase="connect", retryable=True) from error
             if isinstance(error, ConnectionResetError):
                 # Somebody was there and hung up while we looked; that is what a busy or restarting server does.
@@ -92,6 +92,22 @@ async def connect(family: socket.AddressFamily, address: tuple[Any, ...], timeou
         connection.close()
         raise
     return connection
+
+
+def _has_own_address(family: socket.AddressFamily, address: tuple[Any, ...], error: OSError) -> bool:
+    """Tell a machine whose ports are all taken from one that has no address to call from, as one without IPv6.
+
+    Connecting says EADDRNOTAVAIL to both. A datagram socket needs an address too, but none of those ports, and connecting
+    it sends nothing.
+    """
+    if error.errno != errno.EADDRNOTAVAIL:
+        return True
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(address)
+        except OSError:
+            return False
+    return True
 
 
 def _unknown_host(place: Place, error: Exception) -> PostroomError:

@@ -1,0 +1,79 @@
+"""The ledger's scripts: each one is used, and together they carry a delivery from end to end on every kind of server.
+
+What each does by itself is tested where it is called: `test_orders`, `test_claims` and `tests/broker/test_dead_letters`.
+"""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from postroom_broker import keys
+from postroom_broker.connection import connect
+from postroom_broker.dead_letters import DeadLetters
+from postroom_broker.ledger import scripts
+from postroom_broker.ledger.claims import Act, Claims, Settlement
+from postroom_broker.ledger.orders import Answer, Identity, Orders
+from postroom_broker.script import Script
+from postroom_broker.task_message import SealedDelivery
+from postroom_broker.transport.envelope import dead
+from postroom_broker.transport.scripts import CLAIM, PROMOTE
+from postroom_contract.names import QUEUE_NORMAL
+from postroom_contract.outcome import State
+from tests.broker.transport.conftest import message
+
+LUA = Path(__file__).parents[3] / "broker" / "postroom_broker" / "ledger" / "lua"
+
+
+def test_each_text_has_a_name() -> None:
+    """No script lies about that nobody calls."""
+    named = [script for script in vars(scripts).values() if isinstance(script, Script)]
+
+    assert sorted(script.text for script in named) == sorted(path.read_text() for path in LUA.glob("*.lua"))
+
+
+def test_a_delivery_from_end_to_end(each_redis_url: str) -> None:
+    """Taken in, leased, begun, put off, promoted, begun again, committed, held, released, buried, requeued, called back."""
+    client: Any = connect(each_redis_url)
+    orders, letters = Orders(client, has_results=True), DeadLetters(client)
+    orders.enter(SealedDelivery("d1", QUEUE_NORMAL, "payload"), Identity(["print"]))
+    steps = [
+        Settlement(Act.RETRY, State.RETRYING, "retry", "p1", f"{QUEUE_NORMAL}\n{message('d1')}", 0.0),
+        Settlement(Act.HOLD, State.HELD, "", "p2", f"{QUEUE_NORMAL}\n{message('d1')}"),
+        Settlement(
+            Act.BURY,
+            State.HELD,
+            message=dead(message("d1"), reason="bug", deliveries=1, queue=QUEUE_NORMAL),
+        ),
+    ]
+    states = []
+    for number, step in enumerate(steps, 1):
+        asyncio.run(attempt(each_redis_url, lease(client, number), step))
+        states.append(orders.read("d1").state)  # type: ignore[union-attr]
+        orders.release("d1")
+        for letter in letters.scan():
+            assert letters.requeue(letter)
+        PROMOTE(client, [keys.DELAYED, keys.DELAYED_MESSAGES], [10])
+    told = orders.read("d1")
+
+    assert states == [State.RETRYING, State.HELD, State.HELD]
+    assert told is not None
+    assert told.state is State.QUEUED
+    assert (client.llen(QUEUE_NORMAL), client.hlen(keys.UNACKED)) == (1, 0)
+    assert orders.call_back("d1", State.CANCELLED, "told", told.progress) is Answer.ENDED
+    client.close()
+
+
+def lease(client: Any, number: int) -> str:
+    """Take the one message, as the transport does."""
+    names = [keys.UNACKED, keys.UNACKED_INDEX, f"{QUEUE_NORMAL}.front", QUEUE_NORMAL]
+    _, leased, _ = CLAIM(client, names, [1, 0, 5, f"lease:{number}.", f'"{QUEUE_NORMAL}"'])
+    return str(leased.decode())
+
+
+async def attempt(url: str, leased: str, settlement: Settlement) -> None:
+    """Begin, commit, settle."""
+    claims = Claims(url)
+    await claims.claim("d1", leased)
+    await claims.commit("d1", leased, "silent", None)
+    await claims.settle("d1", leased, settlement)
+    await claims.aclose()
