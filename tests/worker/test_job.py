@@ -10,7 +10,7 @@ from celery import Celery
 from celery.app.task import Context
 from celery.exceptions import Reject, SoftTimeLimitExceeded
 
-from postroom_worker.async_task import AsyncTask
+from postroom_worker.async_task import AsyncTask, HandBack
 from postroom_worker.job import Job, Why
 
 Run = Callable[[], Coroutine[Any, Any, object]]
@@ -52,6 +52,16 @@ def run(job: Job, *stops: Why) -> asyncio.Future[Any] | None:
         return job.outcome()
 
     return asyncio.run(start_and_stop())
+
+
+async def hand_back() -> None:
+    """Do what a coroutine does that was not begun when the worker ended."""
+    raise HandBack
+
+
+def test_a_message_that_is_handed_back_has_no_outcome() -> None:
+    """It is delivered again, and nothing is recorded."""
+    assert run(make_job(hand_back)) is None
 
 
 async def wait_for_ever() -> None:

@@ -21,7 +21,7 @@ from postroom_contract.environment import Environment
 from postroom_contract.errors import SettingsException
 from postroom_contract.names import QUEUE_NORMAL, QUEUES
 from postroom_worker.delivery import Office
-from postroom_worker.pool import loop_stopping
+from postroom_worker.pool import loop_draining, loop_stopping
 from postroom_worker.settings import WorkerSettings, read_concurrency, read_servers
 from postroom_worker.smtp import Limits, SessionCache, Timeouts
 from postroom_worker.tasks import DeliverTask
@@ -96,6 +96,7 @@ def make_app(broker_url: str, result_url: str) -> PostroomCelery:
     app.register_task(DeliverTask(desk.office, desk.claims))
     app.steps["worker"].add(OpenOffice)
     app.steps["worker"].add(ShowLife)
+    loop_draining.connect(desk.turn_away, weak=False)
     loop_stopping.connect(desk.close, weak=False)
     return app
 
@@ -117,6 +118,10 @@ class _Desk:
         if self._claims is None:
             self._claims = Claims(*self._urls)
         return self._claims
+
+    def turn_away(self, **_: Any) -> None:
+        if self._office is not None:
+            self._office.sessions.turn_away()
 
     async def close(self, **_: Any) -> None:
         if self._office is not None:

@@ -26,6 +26,10 @@ SEALED = "<sealed>"
 _ended: ContextVar[asyncio.Future[Any]] = ContextVar("ended")
 
 
+class HandBack(Exception):
+    """What `arun` raises to have its message delivered again at once, by another worker: this one ends."""
+
+
 @dataclass(frozen=True)
 class RetryLater:
     """What `arun` returns to be run again `after_s` seconds from now because of `error`, with these arguments."""
@@ -48,7 +52,7 @@ class AsyncTask(Task[Any, Any]):
     max_retries = None
 
     async def arun(self, request: Context, /, *args: Any, **kwargs: Any) -> Any:
-        """Do the work. It may return a value or `RetryLater`, or raise: also Celery's `Reject` or `Ignore`.
+        """Do the work. It may return a value or `RetryLater`, or raise: also `HandBack`, and Celery's `Reject` or `Ignore`.
 
         Stopped (revoked, over its soft limit, at shutdown) it sees one `CancelledError`. Let it pass, and the message is
         delivered again; return or raise something else in time, and that is the outcome.

@@ -74,6 +74,11 @@ class Attempt:
         for recipient in self.undecided():
             self.errors[recipient] = error
 
+    @property
+    def has_learned(self) -> bool:
+        """Whether this attempt has found out anything about anybody."""
+        return bool(self.accepted or self.unknown or self.errors)
+
     def undecided(self) -> tuple[str, ...]:
         """The recipients about whom this attempt has learned nothing."""
         known = {*self.accepted, *self.unknown, *self.errors}

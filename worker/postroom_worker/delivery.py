@@ -31,7 +31,7 @@ from postroom_worker.attachments import load_attachments
 from postroom_worker.composer import compose
 from postroom_worker.conclusion import Again, Attempt, Hold, conclude, if_silent, learn
 from postroom_worker.custody import Overtaken
-from postroom_worker.smtp import Access, Envelope
+from postroom_worker.smtp import Access, Envelope, TurnedAway
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -81,6 +81,9 @@ async def deliver(office: Office, custody: Custody, payload: str, earlier: str |
         custody: what this worker may do with the delivery, and what the ledger knows of it.
         payload: the sealed delivery.
         earlier: the sealed progress that came with the message; None before the first attempt.
+
+    Raises:
+        TurnedAway: nothing was begun, because the worker ends.
     """
     claim = await custody.claim()
     if claim.standing is not Standing.OURS:
@@ -102,6 +105,9 @@ async def deliver(office: Office, custody: Custody, payload: str, earlier: str |
         attempt.failed(failure)
     except Overtaken as overtaken:
         return overtaken
+    except TurnedAway:
+        if not attempt.has_learned:
+            raise
     return conclude(attempt, now=office.now(), random=office.random)
 
 

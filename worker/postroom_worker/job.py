@@ -20,7 +20,7 @@ from billiard.einfo import ExceptionInfo
 from celery.app.task import Context, Task
 from celery.exceptions import Reject, SoftTimeLimitExceeded, WorkerLostError
 
-from postroom_worker.async_task import AsyncTask, ending_as
+from postroom_worker.async_task import AsyncTask, HandBack, ending_as
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +54,11 @@ class Job:
     stopped_for: Why | None = None
     is_recording: bool = False
     is_written_down: bool = False  # the task has stored its result itself: Celery's tracer waits for nothing
+
+    @property
+    def delivery_tag(self) -> str:
+        """What names its message at the broker."""
+        return str(self.request.get("properties", {}).get("delivery_tag"))
 
     @property
     def age_s(self) -> float:
@@ -90,7 +95,7 @@ class Job:
         """
         assert self.run is not None
         if not self.run.cancelled():
-            return self.run
+            return None if isinstance(self.run.exception(), HandBack) else self.run
         if self.stopped_for is Why.STOPPED:
             return None
         if self.stopped_for is Why.SOFT_LIMIT:

@@ -26,11 +26,15 @@ from celery.utils.functional import noop
 from kombu.asynchronous.hub import Hub
 from kombu.asynchronous.semaphore import LaxBoundedSemaphore
 
+from postroom_broker.transport import hand_back
 from postroom_worker.async_task import AsyncTask
 from postroom_worker.job import Job, Report, Why
 from postroom_worker.threads import Crew, LoopThread
 
 logger = logging.getLogger(__name__)
+
+# Sent on the loop when a shutdown begins: no new work is to be begun. Receivers are plain functions.
+loop_draining = Signal(name="loop_draining")
 
 # Sent on the loop before it stops. Receivers are `async def`, and all of them are awaited together.
 loop_stopping = Signal(name="loop_stopping")
@@ -217,6 +221,8 @@ class TaskPool(BasePool):
         try:
             if report is not None:
                 report()
+            elif self._is_finishing:
+                hand_back(job.delivery_tag)  # another worker need not wait until the last job has ended here
         except Exception as error:  # noqa: BLE001 - the hub has all other jobs to settle
             # The text of an error may hold what a mail holds.
             logger.error("Task %s: %s while Celery was told of its fate", job.uuid, type(error).__name__)
@@ -246,6 +252,7 @@ class TaskPool(BasePool):
         self._loop.stop(self._say_last_words, LAST_WORDS_S)
 
     def _wind_up(self, drain_s: float) -> None:
+        self._loop.call(partial(loop_draining.send, sender=self))
         self._settle_until(lambda: self._is_hurried or all(job.stopped_for for job in self._running()), drain_s)
         if late := [job for job in self._running() if job.stopped_for is None]:
             waited = "told to hurry" if self._is_hurried else f"after {drain_s:g} s"
@@ -293,7 +300,7 @@ class TaskPool(BasePool):
     @property
     def delivery_tags(self) -> set[str]:
         """The tags of the messages that are worked at; asked on the hub's thread."""
-        return {str(job.request.get("properties", {}).get("delivery_tag")) for job in self._running()}
+        return {job.delivery_tag for job in self._running()}
 
     def _resize(self, limit: int) -> None:
         self.limit = limit

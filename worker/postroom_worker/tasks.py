@@ -21,11 +21,12 @@ from postroom_contract.errors import PostroomError
 from postroom_contract.names import TASK_DELIVER
 from postroom_contract.outcome import Outcome
 from postroom_worker import events
-from postroom_worker.async_task import AsyncTask, RetryLater
+from postroom_worker.async_task import AsyncTask, HandBack, RetryLater
 from postroom_worker.conclusion import Again, Hold, public
 from postroom_worker.custody import Custody, Leased, Overtaken, Unrecorded
 from postroom_worker.delivery import Unopened, deliver
 from postroom_worker.settlement import Parcel, Told, write_down
+from postroom_worker.smtp import TurnedAway
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +52,8 @@ class DeliverTask(AsyncTask):
         custody = self._custody(request)
         try:
             ending: Ending = await deliver(office, custody, payload, progress)
+        except TurnedAway:
+            raise HandBack from None
         except Exception as bug:  # noqa: BLE001 -- whatever it is, its text may quote the message and must not reach Celery
             events.bug_met(custody.id, bug)
             ending = Unopened(PostroomError(ErrorCode.INTERNAL, {"reason": type(bug).__name__}))

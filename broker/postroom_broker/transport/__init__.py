@@ -8,7 +8,7 @@ the process shows life, and lets messages that are not yet due wait in Redis.
 from __future__ import annotations
 
 from postroom_broker.transport.channel import Channel
-from postroom_broker.transport.custody import renew_only_while, work_is
+from postroom_broker.transport.custody import hand_back, renew_only_while, work_is
 from postroom_broker.transport.redis_transport import Transport
 
-__all__ = ["Channel", "Transport", "renew_only_while", "work_is"]
+__all__ = ["Channel", "Transport", "hand_back", "renew_only_while", "work_is"]

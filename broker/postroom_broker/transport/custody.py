@@ -76,7 +76,7 @@ class Custody:
             self.leases.flush()
             still_held = [lease for lease in leases if self.leases.holds(lease)]
             if count := self.returns.hand_back(still_held, in_vain=False):
-                logger.info("%d messages that were not finished are back in their queues", count)
+                logger.info("Back in its queue, because it was not finished: %d", count)
         except (redis.exceptions.RedisError, OSError) as away:
             logger.warning("The broker is away (%s): messages come back when their leases lapse", type(away).__name__)
         for lease in leases:
@@ -114,6 +114,13 @@ def custody_of(broker: Hashable, make: Callable[[], Custody]) -> Custody:
         if broker not in _custodies:
             _custodies[broker] = make()
         return _custodies[broker]
+
+
+def hand_back(lease: str) -> None:
+    """Put a message that this process holds back into its queue, at once; nothing happens for one that it does not hold."""
+    for custody in list(_custodies.values()):
+        if custody.leases.holds(lease):
+            custody.hand_back([lease])
 
 
 def let_go(lease: str) -> None:

@@ -34,9 +34,10 @@ class _Return:
     lease: str
     destination: str
     message: str
-    # Of a dead one: why, and whose record has to tell it.
+    # Whose record has to tell it.
+    delivery_id: str
+    # Of a dead one: why.
     reason: str = ""
-    delivery_id: str = ""
 
 
 class Returns:
@@ -107,7 +108,8 @@ class Returns:
         if deliveries >= self._terms.most_deliveries:
             return self._dying(lease, record, DeathReason.TOO_MANY_DELIVERIES, deliveries)
         queue = self._queue_of(message)
-        return _Return(lease, self._names.queue(queue, envelope.priority_of(text)), text)
+        destination = self._names.queue(queue, envelope.priority_of(text))
+        return _Return(lease, destination, text, delivery_id=envelope.task_id(text))
 
     def _dying(self, lease: str, record: bytes, reason: DeathReason, deliveries: int | None = None) -> _Return:
         try:
@@ -119,7 +121,7 @@ class Returns:
         logger.error("A message is dead (%s, %d deliveries): it is kept in %s", reason, deliveries, self._names.dead)
         queue = self._queue_of(message)
         text = envelope.dead(message.text, reason=reason, deliveries=deliveries, queue=queue)
-        return _Return(lease, self._names.dead, text, reason, envelope.task_id(message.text))
+        return _Return(lease, self._names.dead, text, envelope.task_id(message.text), reason)
 
     def _queue_of(self, message: envelope.Held) -> str:
         """Where it came from; a message that another transport took names an exchange, and one of its queues is found."""

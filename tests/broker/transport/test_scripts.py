@@ -139,6 +139,17 @@ def test_the_record_of_a_dead_message_says_so(client: Any, record: dict[str, Any
     assert (client.lrange("dead", 0, -1), client.hget("record", "state")) == ([b"letter"], state)
 
 
+@pytest.mark.parametrize(("state", "after"), [("sending", b"queued"), ("sent", b"sent"), ("retrying", b"retrying")])
+def test_the_record_of_a_message_put_back_says_that_it_waits(client: Any, state: str, after: bytes) -> None:
+    """It was being sent, and now it is queued; anything else stays as it is."""
+    client.hset("record", mapping={"state": state})
+    client.expire("record", 60)
+    client.lpush("a", "message")
+    ((_, lease, _),) = claim(client, 1)
+    PUT_BACK(client, [*HELD, "a", "record"], ["", lease, "message", ""])
+    assert client.hget("record", "state") == after
+
+
 def test_delayed_messages_are_promoted_when_due(client: Any) -> None:
     """What is due goes to its queue, the oldest first; the rest waits, and the answer says how long."""
     seconds, _ = client.time()

@@ -9,7 +9,7 @@ import pytest
 
 from postroom.testing import CertificateKit, Rule, SilentListener, SmtpServer, at, free_port
 from postroom_contract.errors import EmailSessionException, PostroomError, SmtpCommandException
-from postroom_worker.smtp import Access, Limits, SessionCache, Timeouts, TransactionReport
+from postroom_worker.smtp import Access, Limits, SessionCache, Timeouts, TransactionReport, TurnedAway
 from tests.support.waiting import wait_until_async
 from tests.worker.smtp.sending import (
     CONTENT,
@@ -124,6 +124,20 @@ async def test_close_session_holds_where_nothing_was_begun() -> None:
                 await send(cache, access_to(server), close_session=True)
             await wait_until_async(lambda: server.open_connections == 0, WAIT_S)
         assert endings(server) == ["quit"]
+
+
+async def test_a_cache_that_turns_away_begins_nothing_and_ends_what_it_began() -> None:
+    """At the worker's end: who waits for a session is told, what is under way goes on, and nothing new is begun."""
+    with SmtpServer(rules=[at("END_OF_DATA").hold()]) as server:
+        async with cache_of(limits=Limits(most_connections=1)) as cache:
+            under_way, waiting = (send(cache, access_to(server)) for _ in range(2))
+            await wait_until_async(lambda: server.open_transactions == 1 and cache.stats.waiting == 1, WAIT_S)
+            cache.turn_away()
+            for turned_away in (waiting, send(cache, access_to(server))):
+                with pytest.raises(TurnedAway):
+                    await turned_away
+            server.release()
+            assert (await under_way).was_accepted
 
 
 async def test_idle_sessions_can_be_closed_without_a_message() -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from postroom_worker.smtp.shelf import Shelf
+from postroom_worker.smtp.shelf import Shelf, TurnedAway
 
 
 async def queue_up(shelf: Shelf, count: int) -> list[asyncio.Task[None]]:
@@ -120,3 +120,15 @@ async def test_a_closing_session_takes_a_place() -> None:
 
     assert waiting.done()
     assert shelf.take_idle() is None
+
+
+async def test_who_waits_can_be_turned_away() -> None:
+    """Nobody waits any longer, and who has a place keeps it."""
+    shelf = Shelf(1)
+    first, second, third = await queue_up(shelf, 3)
+    shelf.turn_away()
+    await settle()
+
+    assert first.exception() is None
+    assert [type(task.exception()) for task in (second, third)] == [TurnedAway, TurnedAway]
+    assert (shelf.busy, shelf.waiting) == (1, 0)

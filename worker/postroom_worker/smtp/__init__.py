@@ -13,6 +13,7 @@ from postroom_worker.smtp.local_name import check_local_name
 from postroom_worker.smtp.reply import Reply
 from postroom_worker.smtp.report import Answer, Phase, TransactionReport
 from postroom_worker.smtp.session import OnCommit
+from postroom_worker.smtp.shelf import TurnedAway
 
 __all__ = [
     "Access",
@@ -27,5 +28,6 @@ __all__ = [
     "SessionKey",
     "Timeouts",
     "TransactionReport",
+    "TurnedAway",
     "check_local_name",
 ]

@@ -17,7 +17,7 @@ from postroom_worker.smtp.local_name import check_local_name, machine_name
 from postroom_worker.smtp.opening import open_session
 from postroom_worker.smtp.report import TransactionReport
 from postroom_worker.smtp.session import OnCommit, SmtpSession
-from postroom_worker.smtp.shelf import Shelf
+from postroom_worker.smtp.shelf import Shelf, TurnedAway
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,7 @@ class SessionCache:
         self._goodbyes: set[asyncio.Task[None]] = set()
         self._opened = 0
         self._reused = 0
+        self._turns_away = False
         self._is_closed = False
 
     @property
@@ -81,11 +82,14 @@ class SessionCache:
             close_session: say QUIT afterwards, however this ended, here and on all idle sessions with these details.
 
         Raises:
+            TurnedAway: nothing was begun, and nothing will be: see `turn_away`.
             PostroomError: nothing of the message was sent: no session came about (100 to 300, a refusal, a lost
                 connection), or the server said beforehand that it cannot take such a message.
             CancelledError: cancelled before the last octets left. After that it is not raised; see
                 `TransactionReport.interrupted`.
         """
+        if self._turns_away:
+            raise TurnedAway
         shelf = self._shelves.setdefault(access.key, Shelf(self._limits.most_connections))
         try:
             await shelf.take_place()
@@ -111,6 +115,12 @@ class SessionCache:
         shelf = self._shelves.get(key)
         if shelf is not None:
             self._close_idle(shelf)
+
+    def turn_away(self) -> None:
+        """Begin no message any more, also not those that wait for a session; what is under way goes on."""
+        self._turns_away = True
+        for shelf in self._shelves.values():
+            shelf.turn_away()
 
     async def aclose(self) -> None:
         """Say QUIT on every idle session, and from now on to every other as soon as it is free; bounded in time."""

@@ -14,6 +14,10 @@ from collections.abc import Callable
 from postroom_worker.smtp.session import SmtpSession
 
 
+class TurnedAway(Exception):  # not an error of anybody's: the worker ends
+    """There will be no place any more; nothing was begun."""
+
+
 class Shelf:
     """Places and idle sessions of one key."""
 
@@ -47,12 +51,21 @@ class Shelf:
         self._queue.append(turn)
         try:
             await turn
+        except TurnedAway:
+            raise
         except BaseException:
             if turn in self._queue:
                 self._queue.remove(turn)
             elif not turn.cancelled():
                 self.free_place()  # it was handed over in the same moment
             raise
+
+    def turn_away(self) -> None:
+        """Let nobody wait any longer."""
+        while self._queue:
+            turn = self._queue.popleft()
+            if not turn.done():
+                turn.set_exception(TurnedAway())
 
     def free_place(self) -> None:
         """Give a place back, to whoever waits longest."""

@@ -17,8 +17,10 @@ for n = 1, (#KEYS - 2) / 2 do
     redis.call('ZREM', KEYS[2], lease)
     redis.call('HDEL', KEYS[1], lease)
     redis.call('RPUSH', destination, message)
-    -- Who asks for a dead delivery learns that it waits for an operator.
-    if reason ~= '' and redis.call('EXISTS', record) == 1 and redis.call('HEXISTS', record, 'ended') == 0 then
+    -- Who asks for the delivery learns that it waits again: for a worker, or for an operator.
+    if reason == '' and redis.call('HGET', record, 'state') == 'sending' then
+      redis.call('HSET', record, 'state', 'queued')
+    elseif reason ~= '' and redis.call('EXISTS', record) == 1 and redis.call('HEXISTS', record, 'ended') == 0 then
       redis.call('HSET', record, 'state', 'held', 'reason', reason, 'code', 1500)
     end
     count = count + 1
