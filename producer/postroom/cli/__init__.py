@@ -9,7 +9,9 @@ import click
 from postroom.cli.demo import demo
 from postroom.cli.encrypt import encrypt
 from postroom.cli.failure import CommandGroup
+from postroom.cli.held import held
 from postroom.cli.keygen import keygen
+from postroom.cli.schedule import schedule
 from postroom.cli.send import send
 from postroom.cli.status import status
 from postroom.cli.worker import worker
@@ -45,5 +47,5 @@ def main(*, debug: bool) -> None:
     """Run one command; its own options stand behind its name."""
 
 
-for command in (demo, keygen, encrypt, send, status, worker):
+for command in (demo, keygen, encrypt, send, status, schedule, held, worker):
     main.add_command(command)
