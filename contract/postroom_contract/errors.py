@@ -3,6 +3,8 @@
 Owns the exception tree and the way an error tells its story: `code` says what failed, `facts` say the particulars, and
 the sentence a person reads is built from both by `error_codes`. Deciding what to do about an error (retry, give up)
 must not live here; that is one table in the worker. Both sides import this module, and nothing here imports them.
+
+Over 300 lines because the exceptions are one tree, which a reader looks through from top to bottom.
 """
 
 from __future__ import annotations
