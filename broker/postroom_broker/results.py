@@ -1,7 +1,7 @@
 """Reading back what Celery stored about a delivery, and waiting for it.
 
-Owns the names and the form of Celery's result records, and the waiting by subscription for a final one, or for the ledger to
-say that there will be none until an operator decides. It hands out records as they are; what is sealed in them is opened, and
+Owns the names and the form of Celery's result records, the waiting by subscription for a final one, or for the ledger to say
+that there will be none until an operator decides, and the storing of one where the ledger cannot. It hands out records as they are; what is sealed in them is opened, and
 what they mean is told, by the contract's outcomes.
 """
 
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from postroom_broker.connection import translated
+from postroom_broker.ledger.record import ENDED_EXPIRY_S
 from postroom_contract.errors import BrokerUnavailable
 from postroom_contract.names import RESULT_KEY
 
@@ -60,6 +61,14 @@ class Results:
         if stored is None:
             return None
         return read_result(str(stored, "utf-8") if isinstance(stored, bytes) else str(stored))
+
+    def store(self, delivery_id: str, result: str) -> None:
+        """Put a record in the place of what is there, as Celery would; who waits for it is told."""
+        key = RESULT_KEY.format(id=delivery_id)
+        with translated(self._client), self._client.pipeline(transaction=True) as transaction:
+            transaction.set(key, result, ex=ENDED_EXPIRY_S)
+            transaction.publish(key, result)
+            transaction.execute()
 
     def wait(
         self, delivery_id: str, timeout_s: float | None, is_pointless: Callable[[], bool] = lambda: False

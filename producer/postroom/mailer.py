@@ -73,7 +73,7 @@ class Mailer:
         shared = settings.result_url == settings.broker_url
         self._result_client = self._broker if shared else connect(settings.result_url)
         self._orders = Orders(self._broker, has_results=shared)
-        self._tracking = Tracking(self._orders, Results(self._result_client))
+        self._tracking = Tracking(self._orders, Results(self._result_client), is_apart=not shared)
 
     @classmethod
     def from_env(cls, variables: Mapping[str, str] | None = None) -> Self:
@@ -108,7 +108,8 @@ class Mailer:
         delivery = make_delivery(message, session, self._settings.sessions, options)
         keyring = self._settings.keyring
         sealed = SealedDelivery(delivery.id, QUEUE_OF_PRIORITY[delivery.message.priority], delivery.seal(keyring))
-        entered_id = self._orders.enter(sealed, identify(delivery, key, keyring), delivery.send_at)
+        identity = identify(delivery, key, keyring)
+        entered_id = self._orders.enter(sealed, identity, delivery.send_at, delivery.expires_at)
         return self.receipt(entered_id)
 
     async def asend(

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from postroom_broker.ledger.orders import Answer
 from postroom_broker.results import read_result
 from postroom_contract.outcome import State
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from postroom_broker.ledger.orders import Answer, Orders
+    from postroom_broker.ledger.orders import Orders
     from postroom_broker.ledger.record import Record
     from postroom_broker.results import Results, StoredResult
 
@@ -44,14 +45,22 @@ class AnyTracking(Protocol):
 class Tracking:
     """Deliveries in Redis."""
 
-    def __init__(self, orders: Orders, results: Results) -> None:
+    def __init__(self, orders: Orders, results: Results, *, is_apart: bool = False) -> None:
+        """Pair the two; `is_apart` where results are on a server of their own, which the ledger's scripts do not reach."""
         self._orders = orders
         self._results = results
+        self._is_apart = is_apart
         self.record = orders.read
         self.read = results.read
-        self.call_back = orders.call_back
         self.reschedule = orders.reschedule
         self.release = orders.release
+
+    def call_back(self, delivery_id: str, state: State, result: str, progress: str | None) -> Answer:
+        """End a delivery that nobody is about to send, and tell so where its result is looked for."""
+        answer = self._orders.call_back(delivery_id, state, result, progress)
+        if answer is Answer.ENDED and self._is_apart:
+            self._results.store(delivery_id, result)
+        return answer
 
     def wait(self, delivery_id: str, timeout_s: float | None) -> StoredResult | None:
         """The final record of a delivery, or whatever is there when the time is over or an operator has to decide."""

@@ -10,7 +10,9 @@ from postroom.cli.dead import dead
 from postroom.cli.demo import demo
 from postroom.cli.encrypt import encrypt
 from postroom.cli.failure import CommandGroup
+from postroom.cli.held import held
 from postroom.cli.keygen import keygen
+from postroom.cli.schedule import schedule
 from postroom.cli.send import send
 from postroom.cli.status import status
 from postroom.cli.worker import worker
@@ -31,7 +33,7 @@ HELP = """Send a program's mail through a queue, and learn what became of it.
 
     \b
     Exit codes:
-       0 sent, or done          16 not found             75 still pending
+       0 sent, or done          16 not found, too late   75 still pending
       10 failed                 65 bad input             78 bad settings
       11 partial                69 Redis unavailable      2 wrong usage
       12 unknown                70 our own mistake      130 interrupted
@@ -46,5 +48,5 @@ def main(*, debug: bool) -> None:
     """Run one command; its own options stand behind its name."""
 
 
-for command in (demo, keygen, encrypt, send, status, dead, worker):
+for command in (demo, keygen, encrypt, send, status, schedule, held, dead, worker):
     main.add_command(command)
