@@ -23,6 +23,9 @@ settings.load_profile("untimed")
 # A shell starts `make test &` with Ctrl-C ignored, and what the tests start and interrupt would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# So does `nohup` with SIGHUP; the run itself goes on ignoring it.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 def require(what: str, *, is_there: bool) -> None:
