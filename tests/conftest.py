@@ -20,11 +20,12 @@ from tests.support.valkey import ValkeyServer, connect, find_server
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
-# A shell starts `make test &` with Ctrl-C ignored, and `nohup make test` with SIGHUP: what the tests start and interrupt would
-# inherit that.
-for _signal, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
-    if signal.getsignal(_signal) is signal.SIG_IGN:
-        signal.signal(_signal, _handler)
+# A shell starts `make test &` with Ctrl-C ignored, and what the tests start and interrupt would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+# So does `nohup` with SIGHUP; the run itself goes on ignoring it.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 def require(what: str, *, is_there: bool) -> None:

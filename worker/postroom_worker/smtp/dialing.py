@@ -102,11 +102,11 @@ def _has_own_address(family: socket.AddressFamily, address: tuple[Any, ...], err
     """
     if error.errno != errno.EADDRNOTAVAIL:
         return True
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect(address)
-        except OSError:
-            return False
+    except OSError as also:
+        return also.errno != errno.EADDRNOTAVAIL
     return True
 
 
