@@ -1,0 +1,63 @@
+"""The hand that strikes: does to workers and Redis what an event of the schedule says.
+
+Owns the doing; when and to whom is the schedule's business. Redis must sync every write (`appendfsync always`): under
+`everysec` a kill may lose what was acknowledged within the last second, and a run would count that as lost mail.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable
+
+from tests.chaos.crew import Crew
+from tests.chaos.schedule import Event, Strike
+from tests.support.valkey import ValkeyServer, connect
+
+
+class Faults:
+    """Strikes one crew and one Redis."""
+
+    def __init__(self, crew: Crew, redis: ValkeyServer) -> None:
+        self.done: Counter[Strike] = Counter()
+        self.connections_cut = 0
+        self._redis = redis
+        self._is_down = False
+        self._is_hung = False
+        self._hands: dict[Strike, Callable[[Event], None]] = {
+            Strike.KILL: lambda event: crew.kill(event.slot),
+            Strike.PAUSE: lambda event: crew.pause(event.slot),
+            Strike.RESUME: lambda event: crew.resume(event.slot),
+            Strike.BLIP: lambda event: self._cut(event.every),
+            Strike.REDIS_KILL: lambda _: redis.kill(),
+            Strike.REDIS_STOP: lambda _: redis.stop(),
+            Strike.REDIS_START: lambda _: redis.start(),
+            Strike.REDIS_HANG: lambda _: os.kill(redis.pid, signal.SIGSTOP),
+            Strike.REDIS_WAKE: lambda _: os.kill(redis.pid, signal.SIGCONT),
+        }
+
+    def strike(self, event: Event) -> None:
+        """Do one thing. A blip while Redis is away cuts nothing and does not count."""
+        if event.strike is Strike.BLIP and (self._is_down or self._is_hung):
+            return
+        self._hands[event.strike](event)
+        self._is_down = event.strike in {Strike.REDIS_KILL, Strike.REDIS_STOP} or (
+            self._is_down and event.strike is not Strike.REDIS_START
+        )
+        self._is_hung = event.strike is Strike.REDIS_HANG or (self._is_hung and event.strike is not Strike.REDIS_WAKE)
+        self.done[event.strike] += 1
+
+    def wake(self) -> None:
+        """End what an interrupted run left hanging, so that everything can be stopped."""
+        if self._is_hung:
+            os.kill(self._redis.pid, signal.SIGCONT)
+
+    def _cut(self, every: int) -> None:
+        """Cut connections of workers and producers alike: a network does not know who is who."""
+        with connect(self._redis.url) as client:
+            mine = client.client_id()
+            others = sorted(int(row["id"]) for row in client.client_list() if int(row["id"]) != mine)
+            for number in others[::every]:
+                # It may have gone by itself meanwhile; then nothing is cut.
+                self.connections_cut += int(client.client_kill_filter(_id=str(number)))

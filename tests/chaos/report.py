@@ -1,0 +1,100 @@
+"""What a run tells: the figures as JSON and as lines for a person, and whether they are good enough.
+
+Owns the names of the figures and the limits that decide the exit code. What they are is found out by `judge` and `run`.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.chaos.judge import Judgement
+
+# So many of each kind of wrong are shown one by one; the figures have all.
+MOST_SHOWN = 20
+
+Figures = dict[str, Any]
+
+
+def figures_of(judgement: Judgement) -> Figures:
+    """The judge's part of the report."""
+    return {
+        "receipts": judgement.receipts,
+        "enqueues_refused": judgement.refused + judgement.maybe,
+        "enqueues_maybe": judgement.maybe,
+        "enqueues_maybe_sent": judgement.maybe_sent,
+        "accepted_messages": judgement.accepted_messages,
+        "accepted_distinct": judgement.accepted_distinct,
+        "lost": len(judgement.lost),
+        "duplicated": len(judgement.duplicated),
+        "duplicated_without_flag": len(judgement.duplicated_without_flag),
+        "flagged": len(judgement.flagged),
+        "flagged_without_cause": len(judgement.flagged_without_cause),
+        "flagged_without_cause_by_what_the_log_shows": dict(Counter(judgement.flagged_without_cause.values())),
+        "open_after_last_byte": judgement.open_after_last_byte,
+        "contradictions": len(judgement.contradictions),
+        "unfinished": len(judgement.unfinished),
+        "spent_budgets": judgement.spent_budgets,
+        "outcomes": dict(sorted(judgement.outcomes.items())),
+        "examples": {
+            "lost": judgement.lost[:MOST_SHOWN],
+            "duplicated_without_flag": [number for number, _ in judgement.duplicated_without_flag[:MOST_SHOWN]],
+            "contradictions": judgement.contradictions[:MOST_SHOWN],
+            "unfinished": judgement.unfinished[:MOST_SHOWN],
+            "flagged_without_cause": list(judgement.flagged_without_cause)[:MOST_SHOWN],
+        },
+    }
+
+
+def recovery_figures(seconds: Sequence[float]) -> Figures:
+    """How long mail of killed workers waited."""
+    if not seconds:
+        return {"kills_with_mail": 0}
+    return {
+        "kills_with_mail": len(seconds),
+        "median_s": round(statistics.median(seconds), 1),
+        "longest_s": round(max(seconds), 1),
+        "each_s": [round(each, 1) for each in seconds],
+    }
+
+
+def wrongs(figures: Figures) -> list[str]:
+    """What must not be: any of these makes the exit code 1."""
+    wrong = [
+        f"{figures[name]} {name.replace('_', ' ')}"
+        for name in ("lost", "duplicated_without_flag", "contradictions", "unfinished", "workers_deserted")
+        if figures[name]
+    ]
+    if figures["recorder_complaints"]:
+        wrong.append("the recorder itself failed")
+    # A worker can die with its reply read and its outcome not yet stored, and the server cannot see that; but no oftener
+    # than workers died in the middle of it.
+    if figures["flagged_without_cause"] > figures["open_after_last_byte"]:
+        wrong.append(
+            f"{figures['flagged_without_cause']} flagged without cause, "
+            f"more than the {figures['open_after_last_byte']} transactions that were open after their last byte"
+        )
+    return wrong
+
+
+def show(figures: Figures) -> str:
+    """The figures for a person."""
+    lines = [f"  {name:<28} {_short(value)}" for name, value in figures.items() if name != "examples"]
+    return "\n".join(lines)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        shown = {name: each for name, each in value.items() if not isinstance(each, list)}
+        return ", ".join(f"{name}: {each}" for name, each in shown.items()) or "-"
+    return str(value)
+
+
+def write(figures: Figures, path: Path) -> None:
+    """Write the figures as JSON."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(figures, indent=2) + "\n")
