@@ -14,6 +14,7 @@ from typing import Any
 
 from celery import Celery, Task
 
+from tests.chaos.judge import FIRST_PERMANENT
 from tests.chaos.mails import DOMAIN
 
 # As Postroom's: five attempts, one to eight seconds apart.
@@ -50,25 +51,29 @@ def make_app(redis_url: str) -> Celery:
     return app
 
 
-def send(
-    self: Task[Any, Any], port: int, sender: str, recipients: list[str], message_id: str, body: str
-) -> dict[str, int]:
+def send(self: Task[Any, Any], port: int, letter: dict[str, Any]) -> dict[str, int]:
     """Send one message over a session of its own, and return who was refused."""
     message = EmailMessage()
+    sender, recipients = letter["sender"], letter["recipients"]
     message["From"], message["To"], message["Subject"] = sender, ", ".join(recipients), "Mail"
-    message["Message-ID"] = message_id
-    message.set_content(body)
+    message["Message-ID"] = letter["message_id"]
+    message.set_content(letter["body"])
     name = f"{os.environ['CHAOS_NAME']}.{DOMAIN}"
     try:
         with smtplib.SMTP("127.0.0.1", port, local_hostname=name, timeout=60) as session:
-            refused = session.send_message(message, sender, recipients)
-    except smtplib.SMTPRecipientsRefused as refusal:
-        if all(code >= 500 for code, _ in refusal.recipients.values()):
-            raise
-        raise self.retry(exc=OSError(str(refusal)), countdown=2**self.request.retries) from refusal
+            answers = session.send_message(message, sender, recipients)
+    except smtplib.SMTPRecipientsRefused as everybody:
+        answers = everybody.recipients
     except (smtplib.SMTPException, OSError) as failure:
         raise self.retry(exc=OSError(str(failure)), countdown=2**self.request.retries) from failure
-    return {recipient: code for recipient, (code, _) in refused.items()}
+    later = [recipient for recipient, (code, _) in answers.items() if code < FIRST_PERMANENT]
+    refused = letter.get("refused", {}) | {each: code for each, (code, _) in answers.items() if each not in later}
+    if later:
+        remaining = letter | {"recipients": later, "refused": refused}
+        raise self.retry(args=(port, remaining), exc=OSError("busy"), countdown=2**self.request.retries)
+    if len(refused) == letter["everybody"]:
+        raise OSError("refused")
+    return dict(refused)
 
 
 if "CHAOS_REDIS" in os.environ:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from pathlib import Path
+from typing import Any
 
 from celery.exceptions import CeleryError
 from kombu.exceptions import OperationalError
@@ -41,16 +42,22 @@ class StockSide:
 
     def post(self, mail: Mail) -> str:
         delivery_id = str(uuid.uuid4())
-        arguments = (self._port, mail.sender, list(mail.recipients), f"<{delivery_id}@{DOMAIN}>", mail.body)
+        letter = {
+            "sender": mail.sender,
+            "recipients": mail.recipients,
+            "everybody": len(mail.recipients),
+            "message_id": f"<{delivery_id}@{DOMAIN}>",
+            "body": mail.body,
+        }
         try:
-            self._app.send_task("stock.send", arguments, task_id=delivery_id)
+            self._app.send_task("stock.send", (self._port, letter), task_id=delivery_id)
         except (OperationalError, CeleryError, OSError) as away:
             # It does not say whether the message is queued.
             raise NotHandedOver(delivery_id) from away
         return delivery_id
 
     def told(self, delivery_id: str) -> Told | None:
-        result = self._app.AsyncResult(delivery_id)
+        result: Any = self._app.AsyncResult(delivery_id)
         if result.state == "SUCCESS":
             refused = tuple(result.result)
             return Told("partial" if refused else "sent", refused=refused)
