@@ -9,9 +9,15 @@ PACKAGES := contract broker producer worker tests ops/bench
 # The tool that writes the lock files; no other target needs it.
 UV_VERSION := 0.13.9
 PYTEST_ARGS ?=
+# Of `make chaos`: which storm, how many mails (fewer make it shorter), what it blows against (postroom or stock: a plain
+# Celery worker with smtplib), and what happens (storm; quiet: no faults; kill, outage: one accident by itself).
+SEED ?= 1
+MAILS ?= 5000
+AGAINST ?= postroom
+CHAOS ?= storm
 
 .DEFAULT_GOAL := help
-.PHONY: help venv node demo test check bench format lock clean
+.PHONY: help venv node demo test check bench chaos format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +57,9 @@ check: $(STAMP) ## format, lint, types, import rules, layout
 bench: $(STAMP) ## measure side by side what the documents claim: ratios, medians of interleaved runs
 	@for script in ops/bench/*.py; do echo "$$script"; $(BIN)/python $$script; done
 
+chaos: $(STAMP) ## a storm of kills, outages and SMTP faults, and a judge (SEED=1 MAILS=5000 AGAINST=stock CHAOS=quiet|kill|outage)
+	@$(BIN)/python -m tests.chaos $(CHAOS) --seed $(SEED) --mails $(MAILS) --against $(AGAINST)
+
 format: $(STAMP) ## rewrite the code in the house format
 	$(BIN)/ruff format $(PACKAGES)
 	$(BIN)/ruff check --fix $(PACKAGES)
@@ -66,5 +75,5 @@ lock: $(STAMP) ## write requirements/*.txt anew from pyproject.toml (UPGRADE=1: 
 LOCK_FLAGS := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 clean: ## remove .venv and what the tools leave behind
-	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis tests/node/node_modules
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis tests/node/node_modules
 	find $(PACKAGES) -name __pycache__ -type d -prune -exec rm -rf {} +

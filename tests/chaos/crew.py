@@ -52,10 +52,15 @@ class Crew:
 
     def kill(self, slot: int) -> None:
         """End a worker as a power cut would, and start another in its place."""
+        self.end(slot)
+        self._slots[slot] = self._hire(slot)
+
+    def end(self, slot: int) -> Hand:
+        """End a worker as a power cut would, and leave its place empty."""
         hand = self._slots[slot]
         hand.killed_at = time.monotonic()
         hand.worker.kill()
-        self._slots[slot] = self._hire(slot)
+        return hand
 
     def pause(self, slot: int) -> None:
         """Stop a worker's process for a while."""

@@ -1,7 +1,6 @@
 """The hand that strikes: does to workers and Redis what an event of the schedule says.
 
-Owns the doing; when and to whom is the schedule's business. Redis must sync every write (`appendfsync always`): under
-`everysec` a kill may lose what was acknowledged within the last second, and a run would count that as lost mail.
+Owns the doing; when and to whom is the schedule's business.
 """
 
 from __future__ import annotations
@@ -10,6 +9,8 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Callable
+from types import TracebackType
+from typing import Self
 
 from tests.chaos.crew import Crew
 from tests.chaos.schedule import Event, Strike
@@ -48,10 +49,15 @@ class Faults:
         self._is_hung = event.strike is Strike.REDIS_HANG or (self._is_hung and event.strike is not Strike.REDIS_WAKE)
         self.done[event.strike] += 1
 
-    def wake(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """End what an interrupted run left hanging, so that everything can be stopped."""
         if self._is_hung:
-            os.kill(self._redis.pid, signal.SIGCONT)
+            self._hands[Strike.REDIS_WAKE](Event(0, Strike.REDIS_WAKE))
 
     def _cut(self, every: int) -> None:
         """Cut connections of workers and producers alike: a network does not know who is who."""

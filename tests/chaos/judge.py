@@ -157,7 +157,7 @@ class _Case:
                 # An unknown outcome has an open transaction of its own; the flag needs another.
                 if self.open < 1 + (told.state == "unknown"):
                     judgement.flagged_without_cause[number] = self._like_a_cause()
-        if self.mail.handover is Handover.RECEIPT and not self.accepted and not self._is_justified():
+        if self.mail.handover is Handover.RECEIPT and self._is_lost():
             judgement.lost.append(number)
 
     def _count_handover(self, judgement: Judgement) -> None:
@@ -192,17 +192,24 @@ class _Case:
         if told.state not in {"sent", "partial", "failed", "unknown"}:
             yield f"{told.state}, which nobody asked for"
 
+    def _is_lost(self) -> bool:
+        """Whether it got nowhere and nothing explains it; what the server refused for good has arrived and was not wanted."""
+        return not (self.accepted or self._is_refused or self._is_justified())
+
+    @property
+    def _is_refused(self) -> bool:
+        return {*self.mail.recipients} <= self.refused
+
     def _is_justified(self) -> bool:
         """Whether the server's log bears out an outcome without an acceptance."""
         if self.told is None:
             return False
         if self.told.state == "failed":
-            return {*self.mail.recipients} <= self.refused or self._is_spent(self.told)
+            return self._is_refused or self._is_spent(self.told)
         return self.told.state == "unknown" and (self.open > 0 or self._like_a_cause() != "nothing")
 
     def _is_spent(self, told: Told) -> bool:
-        is_refused = {*self.mail.recipients} <= self.refused
-        return told.state == "failed" and not is_refused and told.attempts >= BUDGET_ATTEMPTS
+        return told.state == "failed" and not self._is_refused and told.attempts >= BUDGET_ATTEMPTS
 
     def _like_a_cause(self) -> str:
         """What the log shows that is not a transaction open after its last byte, and yet leaves a worker in doubt."""

@@ -19,7 +19,8 @@ THREADS = 8
 class Postbag:
     """Posts the mails of a schedule; `posted` and `ids` may be read while it goes on."""
 
-    def __init__(self, side: Side, seed: int, times: Sequence[float]) -> None:
+    def __init__(self, side: Side, seed: int, times: Sequence[float], *, first: int = 0) -> None:
+        """Prepare it; the mails have numbers from `first` on."""
         self.posted: dict[int, Posted] = {}
         self.ids: dict[int, str] = {}
         self.slowest_s = 0.0
@@ -28,7 +29,8 @@ class Postbag:
         self._side = side
         self._seed = seed
         self._times = times
-        self._numbers = iter(range(len(times)))
+        self._first = first
+        self._places = iter(range(len(times)))
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._began_at = 0.0
@@ -56,6 +58,11 @@ class Postbag:
         if self.failures:
             raise self.failures[0]
 
+    def take(self, other: Self) -> None:
+        """Take over what another bag has posted."""
+        self.posted |= other.posted
+        self.ids |= other.ids
+
     def __enter__(self) -> Self:
         return self
 
@@ -69,16 +76,16 @@ class Postbag:
 
     def _run(self) -> None:
         try:
-            while (number := self._next()) is not None:
-                if self._stopping.wait(max(0.0, self._began_at + self._times[number] - time.monotonic())):
+            while (place := self._next()) is not None:
+                if self._stopping.wait(max(0.0, self._began_at + self._times[place] - time.monotonic())):
                     return
-                self._post(number)
+                self._post(self._first + place)
         except BaseException as failure:  # noqa: BLE001 -- raised again by `join`, in the thread that runs the storm
             self.failures.append(failure)
 
     def _next(self) -> int | None:
         with self._lock:
-            return next(self._numbers, None)
+            return next(self._places, None)
 
     def _post(self, number: int) -> None:
         letter = mail(self._seed, number)

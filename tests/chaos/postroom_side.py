@@ -10,7 +10,7 @@ from postroom_broker.transport.names import front_of
 from postroom_contract.names import QUEUES
 from tests.chaos.judge import Told
 from tests.chaos.mails import DOMAIN, Mail
-from tests.chaos.side import CONCURRENCY, CONNECTIONS, NotHandedOver
+from tests.chaos.side import Capacity, NotHandedOver
 from tests.support.celery_worker import CeleryWorker
 from tests.support.post import Post, PostroomWorker
 from tests.support.valkey import connect
@@ -21,8 +21,9 @@ class PostroomSide:
 
     name = "postroom"
 
-    def __init__(self, post: Post, smtp_port: int) -> None:
+    def __init__(self, post: Post, smtp_port: int, capacity: Capacity) -> None:
         self._post = post
+        self._capacity = capacity
         self._mailer = post.mailer()
         self._session: BasicEmailSessionDetails = post.session(
             smtp_port, use_ssl=False, password=None, host="127.0.0.1"
@@ -32,8 +33,8 @@ class PostroomSide:
     def worker(self, name: str, folder: Path) -> CeleryWorker:
         variables = {
             "POSTROOM_EHLO_NAME": f"{name}.{DOMAIN}",
-            "POSTROOM_CONCURRENCY": str(CONCURRENCY),
-            "POSTROOM_MOST_CONNECTIONS": str(CONNECTIONS),
+            "POSTROOM_CONCURRENCY": str(self._capacity.concurrency),
+            "POSTROOM_MOST_CONNECTIONS": str(self._capacity.connections),
         }
         return PostroomWorker(folder / f"{name}.log", self._post.environment | variables, ("--name", f"{name}@%h"))
 
@@ -62,7 +63,10 @@ class PostroomSide:
 
     def waiting(self) -> int:
         queued = sum(int(self._redis.llen(name)) for queue in QUEUES for name in (queue, front_of(queue)))
-        return queued + int(self._redis.hlen("unacked")) + int(self._redis.zcard("postroom.delayed"))
+        return queued + self.held() + int(self._redis.zcard("postroom.delayed"))
+
+    def held(self) -> int:
+        return int(self._redis.hlen("unacked"))
 
     def dead(self) -> int:
         return int(self._redis.llen("postroom.dead"))

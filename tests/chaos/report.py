@@ -71,6 +71,7 @@ def wrongs(figures: Figures) -> list[str]:
     ]
     if figures["recorder_complaints"]:
         wrong.append("the recorder itself failed")
+    wrong += figures.get("promises_broken", [])
     # A worker can die with its reply read and its outcome not yet stored, and the server cannot see that; but no oftener
     # than workers died in the middle of it.
     if figures["flagged_without_cause"] > figures["open_after_last_byte"]:

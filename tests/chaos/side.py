@@ -5,6 +5,7 @@ Owns the interface alone. `postroom_side` is Postroom, `stock_side` a stock Cele
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -12,9 +13,13 @@ from tests.chaos.judge import Told
 from tests.chaos.mails import Mail
 from tests.support.celery_worker import CeleryWorker
 
-# One process of either side sends so many at once, over so many connections.
-CONCURRENCY = 20
-CONNECTIONS = 3
+
+@dataclass(frozen=True)
+class Capacity:
+    """What one worker process has at once; few connections let mail pile up in it, where a kill finds it."""
+
+    concurrency: int = 20
+    connections: int = 3
 
 
 class NotHandedOver(Exception):
@@ -45,6 +50,9 @@ class Side(Protocol):
 
     def waiting(self) -> int:
         """How many messages lie in the queue, at a worker, or for later."""
+
+    def held(self) -> int:
+        """How many of these a worker has taken."""
 
     def dead(self) -> int:
         """How many messages have been put aside for good."""

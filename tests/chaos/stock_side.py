@@ -15,7 +15,7 @@ from kombu.exceptions import OperationalError
 from tests.chaos import stock_app
 from tests.chaos.judge import BUDGET_ATTEMPTS, Told
 from tests.chaos.mails import DOMAIN, Mail
-from tests.chaos.side import CONCURRENCY, NotHandedOver
+from tests.chaos.side import Capacity, NotHandedOver
 from tests.support.celery_worker import CeleryWorker
 from tests.support.valkey import connect
 
@@ -29,14 +29,15 @@ class StockSide:
 
     name = "stock"
 
-    def __init__(self, redis_url: str, smtp_port: int) -> None:
+    def __init__(self, redis_url: str, smtp_port: int, capacity: Capacity) -> None:
         self._url = redis_url
         self._port = smtp_port
+        self._capacity = capacity
         self._app = stock_app.make_app(redis_url)
         self._redis = connect(redis_url)
 
     def worker(self, name: str, folder: Path) -> CeleryWorker:
-        options = ("--pool", "threads", "--concurrency", str(CONCURRENCY), "--hostname", f"{name}@%h")
+        options = ("--pool", "threads", "--concurrency", str(self._capacity.concurrency), "--hostname", f"{name}@%h")
         variables = {"CHAOS_REDIS": self._url, "CHAOS_NAME": name}
         return CeleryWorker("tests.chaos.stock_app", folder / f"{name}.log", variables, options)
 
@@ -68,7 +69,10 @@ class StockSide:
 
     def waiting(self) -> int:
         queued = sum(int(self._redis.llen(QUEUE + priority)) for priority in PRIORITIES)
-        return queued + int(self._redis.hlen("unacked"))
+        return queued + self.held()
+
+    def held(self) -> int:
+        return int(self._redis.hlen("unacked"))
 
     def dead(self) -> int:
         return 0

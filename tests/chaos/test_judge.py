@@ -75,6 +75,8 @@ UNKNOWN, UNKNOWN_FLAGGED = Told("unknown"), Told("unknown", is_flagged=True)
         ([], None, True),
         ([accepted()], None, False),
         ([refused(ANN)], Told("failed"), False),
+        ([refused(ANN)], UNKNOWN, False),
+        ([refused(ANN)], None, False),
         ([refused(ANN, code=450)], GIVEN_UP, True),
         ([], SPENT, False),
         ([], GIVEN_UP, True),
