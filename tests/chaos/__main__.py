@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 import sys
 import tempfile
@@ -34,15 +35,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         setting = Setting(asked.keep or Path(folder), _say, asked.seed, against=asked.against)
         figures = _figures(asked.what, asked.mails, setting)
-    name = "-".join(
-        [
-            "chaos",
-            *([] if asked.what == "storm" else [asked.what]),
-            *([] if asked.against == "postroom" else [asked.against]),
-        ]
-    )
-    report.write(figures, BUILD / f"{name}.json")
+    report.write(figures, BUILD / _file_name(asked.what, asked.against))
     _say(report.show(figures))
+    ours = BUILD / _file_name(asked.what, "postroom")
+    if asked.against != "postroom" and ours.exists():
+        _say(report.beside(json.loads(ours.read_text()), figures))
     wrong = report.wrongs(figures)
     for each in wrong:
         _say(f"WRONG: {each}")
@@ -61,6 +58,11 @@ def _figures(what: str, mails: int, setting: Setting) -> report.Figures:
         if what == "outage":
             return scenarios.outage(stage)
         return run((storm if what == "storm" else quiet)(setting.seed, mails), stage)
+
+
+def _file_name(what: str, against: str) -> str:
+    parts = ["chaos", "" if what == "storm" else what, "" if against == "postroom" else against]
+    return "-".join(filter(None, parts)) + ".json"
 
 
 def _say(line: str) -> None:

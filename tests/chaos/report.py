@@ -88,6 +88,15 @@ def show(figures: Figures) -> str:
     return "\n".join(lines)
 
 
+def beside(ours: Figures, stock: Figures) -> str:
+    """What became of the same storm on both sides; nothing where it was another one."""
+    if any(ours.get(name) != stock.get(name) for name in ("seed", "mails")):
+        return ""
+    names = ("receipts", "accepted_distinct", "lost", "duplicated", "duplicated_without_flag", "unfinished")
+    lines = [f"  {name:<28} {ours[name]:>8} {stock[name]:>8}" for name in names]
+    return "\n".join([f"  {'':<28} {'postroom':>8} {'stock':>8}", *lines])
+
+
 def _short(value: Any) -> str:
     if isinstance(value, dict):
         shown = {name: each for name, each in value.items() if not isinstance(each, list)}
@@ -97,5 +106,5 @@ def _short(value: Any) -> str:
 
 def write(figures: Figures, path: Path) -> None:
     """Write the figures as JSON."""
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(figures, indent=2) + "\n")
