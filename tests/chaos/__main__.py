@@ -30,11 +30,15 @@ def main() -> int:
     options.add_argument("--against", choices=("postroom", "stock"), default="postroom")
     options.add_argument("--keep", type=Path, help="an empty folder for journal and logs, to look at afterwards")
     asked = options.parse_args()
-    # So that `kill` lets everything be stopped as Ctrl-C does.
+    # So that `kill PID` lets everything be stopped as Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with tempfile.TemporaryDirectory() as folder:
         setting = Setting(asked.keep or Path(folder), _say, asked.seed, against=asked.against)
-        figures = _figures(asked.what, asked.mails, setting)
+        try:
+            figures = _figures(asked.what, asked.mails, setting)
+        except KeyboardInterrupt:
+            _say("interrupted; all that was started is stopped")
+            return 128 + signal.SIGINT
     report.write(figures, BUILD / _file_name(asked.what, asked.against))
     _say(report.show(figures))
     ours = BUILD / _file_name(asked.what, "postroom")

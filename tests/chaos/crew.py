@@ -38,6 +38,8 @@ class Crew:
         self.hands: list[Hand] = []
         # Workers that ended although nobody had killed them.
         self.deserted: list[str] = []
+        # Workers that did not end when they were asked to.
+        self.stubborn: list[str] = []
         self._side = side
         self._folder = folder
         self._slots: list[Hand] = []
@@ -116,13 +118,19 @@ class Crew:
 
     def _end(self) -> None:
         running = [hand for hand in self._slots if hand.worker.is_running]
+        for hand in running:
+            hand.worker.send(signal.SIGCONT)
+            hand.worker.send(signal.SIGTERM)
         try:
             for hand in running:
-                hand.worker.send(signal.SIGCONT)
-                hand.worker.send(signal.SIGTERM)
-            for hand in running:
-                hand.worker.wait()
+                self._see_off(hand)
         finally:
             for hand in running:
                 if hand.worker.is_running:
                     hand.worker.kill()
+
+    def _see_off(self, hand: Hand) -> None:
+        try:
+            hand.worker.wait()
+        except AssertionError:
+            self.stubborn.append(hand.name)

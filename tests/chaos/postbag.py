@@ -19,8 +19,7 @@ THREADS = 8
 class Postbag:
     """Posts the mails of a schedule; `posted` and `ids` may be read while it goes on."""
 
-    def __init__(self, side: Side, seed: int, times: Sequence[float], *, first: int = 0) -> None:
-        """Prepare it; the mails have numbers from `first` on."""
+    def __init__(self, side: Side, seed: int, times: Sequence[float]) -> None:
         self.posted: dict[int, Posted] = {}
         self.ids: dict[int, str] = {}
         self.slowest_s = 0.0
@@ -29,8 +28,7 @@ class Postbag:
         self._side = side
         self._seed = seed
         self._times = times
-        self._first = first
-        self._places = iter(range(len(times)))
+        self._numbers = iter(range(len(times)))
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._began_at = 0.0
@@ -58,11 +56,6 @@ class Postbag:
         if self.failures:
             raise self.failures[0]
 
-    def take(self, other: Self) -> None:
-        """Take over what another bag has posted."""
-        self.posted |= other.posted
-        self.ids |= other.ids
-
     def __enter__(self) -> Self:
         return self
 
@@ -76,16 +69,16 @@ class Postbag:
 
     def _run(self) -> None:
         try:
-            while (place := self._next()) is not None:
-                if self._stopping.wait(max(0.0, self._began_at + self._times[place] - time.monotonic())):
+            while (number := self._next()) is not None:
+                if self._stopping.wait(max(0.0, self._began_at + self._times[number] - time.monotonic())):
                     return
-                self._post(self._first + place)
+                self._post(number)
         except BaseException as failure:  # noqa: BLE001 -- raised again by `join`, in the thread that runs the storm
             self.failures.append(failure)
 
     def _next(self) -> int | None:
         with self._lock:
-            return next(self._places, None)
+            return next(self._numbers, None)
 
     def _post(self, number: int) -> None:
         letter = mail(self._seed, number)

@@ -66,7 +66,14 @@ def wrongs(figures: Figures) -> list[str]:
     """What must not be: any of these makes the exit code 1."""
     wrong = [
         f"{figures[name]} {name.replace('_', ' ')}"
-        for name in ("lost", "duplicated_without_flag", "contradictions", "unfinished", "workers_deserted")
+        for name in (
+            "lost",
+            "duplicated_without_flag",
+            "contradictions",
+            "unfinished",
+            "workers_deserted",
+            "workers_stubborn",
+        )
         if figures[name]
     ]
     if figures["recorder_complaints"]:

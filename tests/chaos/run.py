@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from tests.chaos.faults import Faults
 from tests.chaos.postbag import Postbag
@@ -45,10 +46,11 @@ def _weather(schedule: Schedule, stage: Stage, faults: Faults, bag: Postbag) -> 
         return time.monotonic() >= began_at + at_s
 
     for event in schedule.events:
-        wait_until(lambda at_s=event.at_s: is_due(at_s), longest_s)  # type: ignore[misc]
+        wait_until(partial(is_due, event.at_s), longest_s, "the time of the next fault")
         stage.crew.replace_deserters()
         faults.strike(event)
     wait_until(lambda: is_due(0) and not bag.is_running, longest_s, "the mails to be posted")
+    stage.crew.replace_deserters()
     bag.join()
 
 

@@ -40,6 +40,10 @@ BURST_S = (-0.6, 0.2)
 # Without faults: what three workers send in a second, and a little less.
 QUIET_MAILS_PER_S = 60.0
 
+# Handed over faster than three workers send, so that many wait and some are being sent when Redis goes.
+OUTAGE_MAILS, OUTAGE_POSTED_S = 2000, 5.0
+OUTAGE_AT_S, OUTAGE_S = 8.0, 60.0
+
 
 class Strike(StrEnum):
     """What is done, at one moment, to workers and Redis."""
@@ -118,6 +122,15 @@ def storm(seed: int, mails: int = FULL_MAILS) -> Schedule:
 def quiet(seed: int, mails: int = FULL_MAILS) -> Schedule:
     """The schedule of a run without faults."""
     return Schedule(seed, tuple(number / QUIET_MAILS_PER_S for number in range(mails)), ())
+
+
+def outage(seed: int) -> Schedule:
+    """Redis stopped for a minute while a thousand mails are being sent; one is tried each second meanwhile, the rest later."""
+    back_at_s = OUTAGE_AT_S + OUTAGE_S
+    half = [number * OUTAGE_POSTED_S / (OUTAGE_MAILS // 2) for number in range(OUTAGE_MAILS // 2)]
+    tries = [OUTAGE_AT_S + second for second in range(1, int(OUTAGE_S))]
+    posts = (*half, *tries, *(back_at_s + 1.0 + at_s for at_s in half))
+    return Schedule(seed, posts, (Event(OUTAGE_AT_S, Strike.REDIS_STOP), Event(back_at_s, Strike.REDIS_START)))
 
 
 def _squall(

@@ -114,6 +114,7 @@ class Stage:
             **report.figures_of(judgement),
             "dead_letters": self.side.dead(),
             "workers_deserted": len(self.crew.deserted),
+            "workers_stubborn": len(self.crew.stubborn),
             "recorder_complaints": self.office.complaints,
             "slowest_enqueue_s": round(bag.slowest_s, 2),
             "slowest_refusal_s": round(bag.slowest_refusal_s, 2),

@@ -11,7 +11,7 @@ import pytest
 from tests.chaos import report
 from tests.chaos.judge import Judgement, Posted, Told, judge
 
-CLEAN = report.figures_of(Judgement()) | {"workers_deserted": 0, "recorder_complaints": ""}
+CLEAN = report.figures_of(Judgement()) | {"workers_deserted": 0, "workers_stubborn": 0, "recorder_complaints": ""}
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ CLEAN = report.figures_of(Judgement()) | {"workers_deserted": 0, "recorder_compl
         ({"duplicated": 9, "flagged": 9, "spent_budgets": 3, "enqueues_refused": 40}, 0),
         ({"lost": 1}, 1),
         ({"duplicated_without_flag": 1, "contradictions": 2}, 2),
-        ({"unfinished": 1, "workers_deserted": 1}, 2),
+        ({"unfinished": 1, "workers_deserted": 1, "workers_stubborn": 1}, 3),
         ({"flagged_without_cause": 4, "open_after_last_byte": 4}, 0),
         ({"flagged_without_cause": 5, "open_after_last_byte": 4}, 1),
         ({"recorder_complaints": "Traceback"}, 1),

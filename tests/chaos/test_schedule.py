@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as some
 
-from tests.chaos.schedule import FULL_MAILS, SLOTS, SQUALL_S, Schedule, Strike, quiet, storm
+from tests.chaos.schedule import FULL_MAILS, SLOTS, SQUALL_S, Schedule, Strike, outage, quiet, storm
 
 SEEDS = some.integers(0, 10**6)
 # What must be over before the same may begin again, and what ends it.
@@ -94,6 +94,17 @@ def test_a_quiet_run_has_no_faults(seed: int, mails: int) -> None:
 
     assert schedule.events == ()
     assert len(schedule.posts) == mails
+
+
+def test_an_outage_lasts_a_minute_and_is_tried_against() -> None:
+    """2,000 mails around it, and one each second in it."""
+    stop, start = outage(1).events
+    posts = outage(1).posts
+
+    assert (stop.strike, start.strike, start.at_s - stop.at_s) == (Strike.REDIS_STOP, Strike.REDIS_START, 60.0)
+    assert sum(stop.at_s <= at_s < start.at_s for at_s in posts) == 59
+    assert len(posts) == 2059
+    assert list(posts) == sorted(posts)
 
 
 def _squalls(schedule: Schedule) -> list[float]:
