@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
@@ -23,6 +24,9 @@ class Faults:
     def __init__(self, crew: Crew, redis: ValkeyServer) -> None:
         self.done: Counter[Strike] = Counter()
         self.connections_cut = 0
+        # From when to when Redis was away, by the monotonic clock.
+        self.outages: list[tuple[float, float]] = []
+        self._away_since = 0.0
         self._redis = redis
         self._is_down = False
         self._is_hung = False
@@ -42,7 +46,11 @@ class Faults:
         """Do one thing. A blip while Redis is away cuts nothing and does not count."""
         if event.strike is Strike.BLIP and (self._is_down or self._is_hung):
             return
+        if event.strike in {Strike.REDIS_KILL, Strike.REDIS_STOP, Strike.REDIS_HANG}:
+            self._away_since = time.monotonic()
         self._hands[event.strike](event)
+        if event.strike in {Strike.REDIS_START, Strike.REDIS_WAKE}:
+            self.outages.append((self._away_since, time.monotonic()))
         self._is_down = event.strike in {Strike.REDIS_KILL, Strike.REDIS_STOP} or (
             self._is_down and event.strike is not Strike.REDIS_START
         )

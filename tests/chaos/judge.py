@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from tests.chaos.journal import Transaction
@@ -18,6 +18,9 @@ from tests.chaos.journal import Transaction
 BUDGET_ATTEMPTS = 5
 # An answer that was written so shortly before a worker was struck may not have been read, or its outcome not been stored.
 UNREAD_S = 1.0
+UNREAD = "answered when its worker was struck"
+# Workers need so long to find a Redis that is back.
+RECONNECT_S = 5.0
 # From here on a reply is a refusal for good (RFC 5321 section 4.2.1).
 FIRST_PERMANENT = 500
 
@@ -58,6 +61,16 @@ class Struck:
     worker: str
     at: float
     until: float = math.inf
+
+
+def widened(struck: Sequence[Struck], outages: Sequence[tuple[float, float]]) -> list[Struck]:
+    """The strikes, begun earlier where Redis was away before: from then on no worker could store what it was answered."""
+    return [
+        replace(
+            strike, at=min([strike.at, *(gone for gone, back in outages if gone <= strike.at <= back + RECONNECT_S)])
+        )
+        for strike in struck
+    ]
 
 
 @dataclass
@@ -216,7 +229,7 @@ class _Case:
         if any(each.broke_in_body for each in self.transactions):
             return "broke in the body"
         if any(self._is_unread(each) for each in self.transactions):
-            return "answered when its worker was struck"
+            return UNREAD
         return "nothing"
 
     def _is_unread(self, transaction: Transaction) -> bool:

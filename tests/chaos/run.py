@@ -31,7 +31,7 @@ def run(schedule: Schedule, stage: Stage) -> Figures:
         "restarts_by_kill": faults.done[Strike.REDIS_KILL],
         "hangs": faults.done[Strike.REDIS_WAKE],
         "pauses": faults.done[Strike.RESUME],
-        **stage.figures(bag, told),
+        **stage.figures(bag, told, faults.outages),
     }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ from postroom.testing import CertificateKit
 from tests.chaos import recovery, report
 from tests.chaos.crew import Crew
 from tests.chaos.journal import Transaction
-from tests.chaos.judge import Told, judge
+from tests.chaos.judge import Told, judge, widened
 from tests.chaos.postbag import Postbag
 from tests.chaos.postoffice import PostOffice
 from tests.chaos.postroom_side import PostroomSide
@@ -105,9 +105,12 @@ class Stage:
         # What was told may have been told anew by a worker that woke late: what a sender reads afterwards counts.
         return told | {number: now for number in told if (now := self.side.told(bag.ids[number])) is not None}
 
-    def figures(self, bag: Postbag, told: dict[int, Told]) -> report.Figures:
-        """What it came to."""
-        judgement = judge(bag.posted.values(), self.office.journal.read().transactions, told, self.crew.struck)
+    def figures(
+        self, bag: Postbag, told: dict[int, Told], outages: Sequence[tuple[float, float]] = ()
+    ) -> report.Figures:
+        """What it came to, with the times during which Redis was away."""
+        struck = widened(self.crew.struck, outages)
+        judgement = judge(bag.posted.values(), self.office.journal.read().transactions, told, struck)
         return {
             "seed": self.setting.seed,
             "against": self.setting.against,

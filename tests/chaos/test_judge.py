@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.chaos.journal import Transaction
-from tests.chaos.judge import Handover, Judgement, Posted, Struck, Told, judge
+from tests.chaos.judge import Handover, Judgement, Posted, Struck, Told, judge, widened
 
 ANN, BOB = "ann@chaos.example", "bob@chaos.example"
 
@@ -149,6 +149,13 @@ def test_flagged_without_cause(
 
     assert judgement.flagged == [7]
     assert judgement.flagged_without_cause == ({} if shown is None else {7: shown})
+
+
+def test_while_redis_is_away_no_answer_is_stored() -> None:
+    """A worker that is killed then, or just after, was struck when Redis went."""
+    struck = [Struck("w0-1", at=at) for at in (5.0, 12.0, 21.0, 40.0)]
+
+    assert [strike.at for strike in widened(struck, [(10.0, 20.0)])] == [5.0, 10.0, 10.0, 40.0]
 
 
 @pytest.mark.parametrize(

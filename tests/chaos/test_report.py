@@ -24,6 +24,7 @@ CLEAN = report.figures_of(Judgement()) | {"workers_deserted": 0, "workers_stubbo
         ({"unfinished": 1, "workers_deserted": 1, "workers_stubborn": 1}, 3),
         ({"flagged_without_cause": 4, "open_after_last_byte": 4}, 0),
         ({"flagged_without_cause": 5, "open_after_last_byte": 4}, 1),
+        ({"flagged_without_cause": 5, "flagged_unread": 1, "open_after_last_byte": 4}, 0),
         ({"recorder_complaints": "Traceback"}, 1),
         ({"promises_broken": ["a refusal took 7.0 s"]}, 1),
     ],
