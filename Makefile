@@ -12,7 +12,7 @@ PYTEST_ARGS ?=
 # Of `make chaos`: which storm, how many mails (fewer make it shorter), what it blows against (postroom or stock: a plain
 # Celery worker with smtplib), and what happens (storm; quiet: no faults; kill, outage: one accident by itself).
 SEED ?= 1
-MAILS ?= 5000
+MAILS ?= 5400
 AGAINST ?= postroom
 CHAOS ?= storm
 
@@ -57,7 +57,7 @@ check: $(STAMP) ## format, lint, types, import rules, layout
 bench: $(STAMP) ## measure side by side what the documents claim: ratios, medians of interleaved runs
 	@for script in ops/bench/*.py; do echo "$$script"; $(BIN)/python $$script; done
 
-chaos: $(STAMP) ## a storm of kills, outages and SMTP faults, and a judge (SEED=1 MAILS=5000 AGAINST=stock CHAOS=quiet|kill|outage)
+chaos: $(STAMP) ## a storm of kills, outages and SMTP faults, and a judge (SEED=1 MAILS=5400 AGAINST=stock CHAOS=quiet|kill|outage)
 	@$(BIN)/python -m tests.chaos $(CHAOS) --seed $(SEED) --mails $(MAILS) --against $(AGAINST)
 
 format: $(STAMP) ## rewrite the code in the house format

@@ -28,7 +28,6 @@ class Faults:
         self.outages: list[tuple[float, float]] = []
         self._away_since = 0.0
         self._redis = redis
-        self._is_down = False
         self._is_hung = False
         self._hands: dict[Strike, Callable[[Event], None]] = {
             Strike.KILL: lambda event: crew.kill(event.slot),
@@ -43,18 +42,14 @@ class Faults:
         }
 
     def strike(self, event: Event) -> None:
-        """Do one thing. A blip while Redis is away cuts nothing and does not count."""
-        if event.strike is Strike.BLIP and (self._is_down or self._is_hung):
-            return
+        """Do one thing."""
         if event.strike in {Strike.REDIS_KILL, Strike.REDIS_STOP, Strike.REDIS_HANG}:
             self._away_since = time.monotonic()
         self._hands[event.strike](event)
         if event.strike in {Strike.REDIS_START, Strike.REDIS_WAKE}:
             self.outages.append((self._away_since, time.monotonic()))
-        self._is_down = event.strike in {Strike.REDIS_KILL, Strike.REDIS_STOP} or (
-            self._is_down and event.strike is not Strike.REDIS_START
-        )
-        self._is_hung = event.strike is Strike.REDIS_HANG or (self._is_hung and event.strike is not Strike.REDIS_WAKE)
+        if event.strike in {Strike.REDIS_HANG, Strike.REDIS_WAKE}:
+            self._is_hung = event.strike is Strike.REDIS_HANG
         self.done[event.strike] += 1
 
     def __enter__(self) -> Self:

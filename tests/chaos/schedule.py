@@ -17,7 +17,8 @@ from random import Random
 
 # Three, so that one can be paused and one killed while one is left.
 SLOTS = 3
-FULL_MAILS = 5000
+# Some of them are refused while Redis is away; 5,000 receipts are left.
+FULL_MAILS = 5400
 
 MAILS_PER_SQUALL = 500
 # Ten squalls make the full storm: 60 kills, 20 blips, 10 pauses, 5 restarts and 2 hangs of Redis in eight minutes.
@@ -32,6 +33,10 @@ DOWN_S = (0.5, 5.0)
 SHORT_HANG_S = (4.0, 8.0)
 # Longer than the lease: no worker can renew meanwhile, and by the server's clock all leases have lapsed at its end.
 LONG_HANG_S = (21.0, 23.0)
+
+# In each squall; and how long a server that was started again may take until its connections can be cut.
+BLIPS = 2
+BACK_WITHIN_S = 3.0
 
 # Nine mails of ten are posted around a fault, so that it strikes while mail is in flight and while mail is handed over.
 SHARE_IN_BURSTS = 0.9
@@ -147,15 +152,19 @@ def _squall(
     for offset_s in (8.0, 14.0, 20.0):
         at_s = begin_s + half_s + offset_s + chance.uniform(-1.5, 1.5)
         events += [Event(at_s, Strike.KILL, chance.choice((paused, victim)))]
-    for half in (0, 1):
-        at_s = begin_s + half * half_s + chance.uniform(2.5, 22.0)
-        events.append(Event(at_s, Strike.BLIP, every=chance.choice((1, 2))))
+    gone_s = back_s = begin_s
     if trouble is not None:
         begins, ends, lasting_s = trouble
-        at_s, lasts_s = begin_s + half_s + chance.uniform(0.2, 12.0), chance.uniform(*lasting_s)
+        lasts_s = chance.uniform(*lasting_s)
         # All is over before the next squall brings the next trouble.
-        at_s = min(at_s, begin_s + SQUALL_S - lasts_s)
-        events += [Event(at_s, begins), Event(at_s + lasts_s, ends)]
+        gone_s = min(begin_s + half_s + chance.uniform(0.2, 12.0), begin_s + SQUALL_S - lasts_s)
+        back_s = gone_s + lasts_s
+        events += [Event(gone_s, begins), Event(back_s, ends)]
+    # Cut connections are those of a Redis that is there.
+    moments = [begin_s + chance.uniform(2.5, half_s - 1.0) for _ in range(BLIPS)]
+    moments += [begin_s + chance.uniform(half_s, SQUALL_S) for _ in range(BLIPS)]
+    at_peace = [at_s for at_s in moments if not gone_s - 1.0 < at_s < back_s + BACK_WITHIN_S]
+    events += [Event(at_s, Strike.BLIP, every=chance.choice((1, 2))) for at_s in chance.sample(at_peace, BLIPS)]
     return events
 
 

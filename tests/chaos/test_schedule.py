@@ -35,7 +35,7 @@ def test_a_seed_says_it_all(seed: int, mails: int) -> None:
 
 @given(SEEDS)
 def test_the_full_storm_is_as_hard_as_promised(seed: int) -> None:
-    """Five thousand mails meet 60 kills, 20 blips, 10 pauses, 5 restarts of both kinds, and 2 hangs."""
+    """More than five thousand mails meet 60 kills, 20 blips, 10 pauses, 5 restarts of both kinds, and 2 hangs."""
     schedule = storm(seed)
 
     assert schedule.count(Strike.KILL) == 60
@@ -58,6 +58,18 @@ def test_what_begins_ends_before_it_begins_again(seed: int) -> None:
             for before, after in pairwise(row)
         )
         assert row[-1] in ends
+
+
+@given(SEEDS)
+def test_connections_are_cut_of_a_redis_that_is_there(seed: int) -> None:
+    """No blip strikes while Redis is away."""
+    is_away = False
+    for event in storm(seed).events:
+        if event.strike in {Strike.REDIS_KILL, Strike.REDIS_STOP, Strike.REDIS_HANG}:
+            is_away = True
+        elif event.strike in {Strike.REDIS_START, Strike.REDIS_WAKE}:
+            is_away = False
+        assert not (is_away and event.strike is Strike.BLIP)
 
 
 @given(SEEDS)
