@@ -33,9 +33,7 @@ def test_a_storm_loses_nothing(figures: report.Figures) -> None:
     )
 
 
-@pytest.mark.xfail(
-    strict=False, reason="until there is a ledger of sends: redelivered mail is flagged with every reason"
-)
+@pytest.mark.xfail(strict=False, reason="until there is a ledger of sends: all redelivered mail is flagged")
 @pytest.mark.timeout(TIMEOUT_S)
 def test_a_storm_leaves_nothing_wrong(figures: report.Figures) -> None:
     """Second copies are flagged, a flag has a cause, and outcomes agree with the server's log."""
