@@ -35,6 +35,8 @@ class Transaction:
     code: int | None = None
     """The reply that ended it, wherever it came."""
     ended_at: float | None = None
+    is_dropped: bool = False
+    """Whether it was the server, as its faults told it, that ended the connection without a word."""
 
     @property
     def is_open_after_last_byte(self) -> bool:

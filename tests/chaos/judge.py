@@ -90,6 +90,8 @@ class Judgement:
     # Of these the log shows at least something like a cause: how many, by what it shows.
     flagged_without_cause: dict[int, str] = field(default_factory=dict)
     open_after_last_byte: int = 0
+    # Of these, those that the worker's end broke, or its connection's, and not the server.
+    open_at_workers_end: int = 0
     contradictions: list[tuple[int, str]] = field(default_factory=list)
     unfinished: list[int] = field(default_factory=list)
     spent_budgets: int = 0
@@ -121,6 +123,7 @@ def judge(
         accepted_messages=len(took),
         accepted_distinct=len({transaction.mail for transaction in took}),
         open_after_last_byte=sum(transaction.is_open_after_last_byte for transaction in transactions),
+        open_at_workers_end=sum(each.is_open_after_last_byte and not each.is_dropped for each in transactions),
     )
     for mail in posted:
         _Case(mail, by_mail[mail.number], told.get(mail.number), strikes).enter(judgement)

@@ -191,13 +191,19 @@ class Conversation:
                 self._transaction.code = int(fault.reply[:3])
                 if at is Moment.BEFORE_RECORD:
                     self._transaction.replied_at = time.monotonic()
-        elif fault.is_abrupt:
-            self._link.reset()
         else:
-            self._link.drop()
+            self._drop(is_abrupt=fault.is_abrupt)
         if fault.ends_connection:
             raise ConnectionOver
         return True
+
+    def _drop(self, *, is_abrupt: bool) -> None:
+        if self._transaction is not None:
+            self._transaction.is_dropped = True
+        if is_abrupt:
+            self._link.reset()
+        else:
+            self._link.drop()
 
     def _say(self, *lines: str) -> None:
         self._link.write("".join(f"{line}\r\n" for line in lines).encode())

@@ -38,6 +38,7 @@ def figures_of(judgement: Judgement) -> Figures:
         "flagged_unread": sum(shown == UNREAD for shown in judgement.flagged_without_cause.values()),
         "flagged_without_cause_by_log": dict(Counter(judgement.flagged_without_cause.values())),
         "open_after_last_byte": judgement.open_after_last_byte,
+        "open_at_workers_end": judgement.open_at_workers_end,
         "contradictions": len(judgement.contradictions),
         "unfinished": len(judgement.unfinished),
         "spent_budgets": judgement.spent_budgets,
@@ -84,10 +85,10 @@ def wrongs(figures: Figures) -> list[str]:
     # A worker can die between telling that it is about to hand over the last bytes and handing them over; but no oftener
     # than workers died a moment later.
     causeless = figures["flagged_without_cause"] - figures["flagged_unread"]
-    if causeless > figures["open_after_last_byte"]:
+    if causeless > figures["open_at_workers_end"]:
         wrong.append(
-            f"{causeless} flagged without cause, more than the {figures['open_after_last_byte']} transactions that were "
-            "open after their last byte"
+            f"{causeless} flagged without cause, more than the {figures['open_at_workers_end']} transactions that were "
+            "open after their last byte when their worker ended"
         )
     return wrong
 

@@ -199,12 +199,12 @@ def test_the_counts() -> None:
         Posted(3, (ANN,), Handover.MAYBE),
         Posted(4, (ANN,), Handover.REFUSED),
     ]
-    transactions = [broken(mail=1, is_kept=True), accepted(mail=1), accepted(mail=3), broken(mail=2)]
+    transactions = [broken(mail=1, is_kept=True, is_dropped=True), accepted(mail=1), accepted(mail=3), broken(mail=2)]
 
     judgement = judge(posted, transactions, {1: FLAGGED, 3: SENT})
 
     assert (judgement.receipts, judgement.maybe, judgement.maybe_sent, judgement.refused) == (2, 1, 1, 1)
     assert (judgement.accepted_messages, judgement.accepted_distinct) == (3, 2)
-    assert judgement.open_after_last_byte == 2
+    assert (judgement.open_after_last_byte, judgement.open_at_workers_end) == (2, 1)
     assert judgement.unfinished == judgement.lost == [2]
     assert judgement.outcomes == {"sent": 2, "unfinished": 1}

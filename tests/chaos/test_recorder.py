@@ -54,6 +54,7 @@ def test_a_connection_that_breaks(office: PostOffice, at: Moment, is_abrupt: boo
     assert (written.body_at is not None) == (at in {Moment.BODY, Moment.BEFORE_RECORD, Moment.AFTER_RECORD})
     assert (written.accepted_at is not None) == (at is Moment.AFTER_RECORD)
     assert written.replied_at is None
+    assert written.is_dropped
     if at in {Moment.BEFORE_RECORD, Moment.AFTER_RECORD}:
         assert written.is_open_after_last_byte
 
@@ -88,6 +89,7 @@ def test_a_client_that_dies_before_the_reply(office: PostOffice) -> None:
 
     written = _written(office)
     assert written.is_open_after_last_byte
+    assert not written.is_dropped
     assert written.accepted_at is None
 
 
