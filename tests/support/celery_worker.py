@@ -66,10 +66,23 @@ class CeleryWorker:
         assert self._process is not None, "the worker was not started"
         return self._process.pid
 
-    def start(self) -> None:
-        """Run the worker, and return when it takes messages."""
+    @property
+    def is_running(self) -> bool:
+        """Whether the process is there, stopped by a signal or not."""
+        return self._process is not None and self._process.poll() is None
+
+    def launch(self) -> None:
+        """Run the worker, and do not wait until it is ready."""
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(self._command, cwd=ROOT, env=self._environment, stdout=log, stderr=log)
+
+    def start(self) -> None:
+        """Run the worker, and return when it takes messages."""
+        self.launch()
+        self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
+        """Return when a launched worker takes messages; one that does not is killed."""
         try:
             wait_until(self._is_ready, READY_TIMEOUT_S, "the worker to be ready")
         except BaseException:

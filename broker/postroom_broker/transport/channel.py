@@ -18,7 +18,6 @@ from postroom_broker.death_reasons import DeathReason
 from postroom_broker.transport import envelope
 from postroom_broker.transport.asking import Asking
 from postroom_broker.transport.custody import Custody, custody_of
-from postroom_broker.transport.delays import SHORTEST_DELAY_S
 from postroom_broker.transport.names import Names, Terms, front_of
 from postroom_broker.transport.qos import QoS
 from postroom_broker.transport.scripts import DELAY, STEP_BACK
@@ -105,10 +104,14 @@ class Channel(StockChannel):  # type: ignore[misc]
             self.custody.returns.bury(lease, DeathReason.UNREADABLE)
             return
         due_at = envelope.due_at(payload)
-        if due_at is not None and due_at - time.time() > SHORTEST_DELAY_S:
+        if due_at is not None and due_at > time.time():
             # A stock transport has queued it; a worker's memory is no place to wait.
             self._delay(queue, payload, due_at, lease)
             return
+        if due_at is not None:
+            # Celery puts whatever names a time into its timer, be it over or not, and forgets its timer when a connection
+            # breaks: the lease would be renewed for ever, for a message that nobody works at.
+            payload = envelope.without_eta(payload)
         self.custody.leases.hold(lease)
         payload["properties"]["delivery_tag"] = lease
         self.connection._deliver(payload, queue)  # noqa: SLF001 -- how a virtual transport delivers
@@ -137,7 +140,7 @@ class Channel(StockChannel):  # type: ignore[misc]
 
     def _put(self, queue: str, message: dict[str, Any], **options: Any) -> None:
         due_at = envelope.due_at(message)
-        if due_at is None or due_at - time.time() <= SHORTEST_DELAY_S:
+        if due_at is None or due_at <= time.time():
             super()._put(queue, message, **options)
         else:
             self._delay(queue, message, due_at, batch=options.get("_publish_batch"))

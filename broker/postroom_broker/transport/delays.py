@@ -11,9 +11,6 @@ import redis
 from postroom_broker.transport.names import Names
 from postroom_broker.transport.scripts import DELAY, PROMOTE, Argument
 
-# A shorter wait costs less in the worker's memory than on its way through Redis.
-SHORTEST_DELAY_S = 1.0
-
 # How many messages one call promotes: the server does nothing else meanwhile (some 2 ms for small ones).
 MOST_PER_CALL = 500
 

@@ -38,12 +38,14 @@ def test_messages_can_be_fetched_one_by_one(connection: Any, client: Any) -> Non
 
 
 def test_what_is_not_due_waits_in_redis(connection: Any, client: Any) -> None:
-    """Under its task's id, without its eta; what is due in a moment is queued."""
+    """Under its task's id, without its eta, be it due in a moment; what is due is queued."""
     soon = (datetime.now(UTC) + timedelta(seconds=0.5)).isoformat()
+    past = (datetime.now(UTC) - timedelta(seconds=0.5)).isoformat()
     producer = Producer(connection.channel())
     producer.publish("later", routing_key=QUEUE_NORMAL, headers={"id": "a", "eta": IN_AN_HOUR})
     producer.publish("soon", routing_key=QUEUE_NORMAL, headers={"id": "b", "eta": soon})
-    assert client.zrange("postroom.delayed", 0, -1) == [b"a"]
+    producer.publish("due", routing_key=QUEUE_NORMAL, headers={"id": "c", "eta": past})
+    assert client.zrange("postroom.delayed", 0, -1) == [b"b", b"a"]
     key, _, text = client.hget("postroom.delayed.messages", "a").decode().partition("\n")
     assert (key, json.loads(text)["headers"]) == (QUEUE_NORMAL, {"id": "a", "eta": None})
     assert client.llen(QUEUE_NORMAL) == 1
@@ -68,6 +70,14 @@ def test_a_message_that_is_not_due_leaves_the_consumer(connection: Any, client: 
     assert [got.body for got in taken] == [b"now"]
     assert client.zrange("postroom.delayed", 0, -1) == [b"later"]
     assert client.hlen("unacked") == 1
+
+
+def test_a_message_that_is_due_names_no_time(connection: Any, client: Any) -> None:
+    """A worker's timer, which is emptied when a connection breaks, must not get it."""
+    client.lpush(QUEUE_NORMAL, message("due", eta=(datetime.now(UTC) - timedelta(seconds=1)).isoformat()))
+    taken = consume(connection)
+    drain(connection, lambda: taken)
+    assert [(got.body, got.headers.get("eta")) for got in taken] == [(b"due", None)]
 
 
 def test_the_front_counts_as_the_queue(connection: Any, client: Any) -> None:
