@@ -108,7 +108,8 @@ class Mailer:
         delivery = make_delivery(message, session, self._settings.sessions, options)
         keyring = self._settings.keyring
         sealed = SealedDelivery(delivery.id, QUEUE_OF_PRIORITY[delivery.message.priority], delivery.seal(keyring))
-        entered_id = self._orders.enter(sealed, identify(delivery, key, keyring), delivery.send_at)
+        identity = identify(delivery, key, keyring)
+        entered_id = self._orders.enter(sealed, identity, delivery.send_at, delivery.expires_at)
         return self.receipt(entered_id)
 
     async def asend(

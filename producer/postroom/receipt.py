@@ -132,8 +132,8 @@ class Receipt:
             outcome = end(self.id, told)
             result, _ = celery_results.end(outcome, self._keyring)
             answer = self._tracking.call_back(self.id, outcome.state, result, record.progress)
-            if answer is not Answer.CHANGED:
-                return answer is Answer.ENDED and self.state() is outcome.state
+            if answer not in {Answer.CHANGED, Answer.OVER}:
+                return answer is Answer.ENDED
         return record is not None and record.state is State.CANCELLED
 
     def _read(self, stored: StoredResult) -> Outcome:

@@ -19,7 +19,7 @@ from postroom_broker.ledger.scripts import CALL_BACK, ENTER, RELEASE, RESCHEDULE
 from postroom_broker.script import Argument
 from postroom_broker.task_message import SealedDelivery, task_message
 from postroom_contract.error_codes import ErrorCode
-from postroom_contract.errors import IdempotencyException
+from postroom_contract.errors import IdempotencyException, PropertyValueOutOfRangeException
 from postroom_contract.names import IDEMPOTENCY_KEY, RESULT_KEY
 from postroom_contract.outcome import State
 
@@ -43,10 +43,15 @@ class Identity:
 class Answer(StrEnum):
     """What became of the wish to call a delivery back."""
 
-    ENDED = "ended"  # nothing is sent any more, now or for a while already
+    ENDED = "ended"  # by this call: nothing is sent any more
+    OVER = "over"  # it had ended before: the record tells how
     CHANGED = "changed"  # the wish was made on old knowledge: look again
     COMMITTED = "committed"  # too late: its last octets are leaving
     NOT_FOUND = "not_found"
+
+
+# Where a row stands in a sorted set: its score, then its name.
+_Place = tuple[float, bytes]
 
 
 class Orders:
@@ -57,11 +62,18 @@ class Orders:
         self._broker = broker
         self._has_results = has_results
 
-    def enter(self, delivery: SealedDelivery, identity: Identity, due_at: datetime | None = None) -> str:
+    def enter(
+        self,
+        delivery: SealedDelivery,
+        identity: Identity,
+        due_at: datetime | None = None,
+        expires_at: datetime | None = None,
+    ) -> str:
         """Take a delivery in, at once or until it is due, and return its id, or that of the same one taken in before.
 
         Raises:
             IdempotencyException: the idempotency key, or the id, belongs to another delivery; nothing was queued.
+            PropertyValueOutOfRangeException: its time is over already, by the server's clock; nothing was queued.
             BrokerUnavailable: Redis is away; `maybe_enqueued` says whether the command had left.
         """
         with translated(self._broker, receipt_id=delivery.id):
@@ -70,12 +82,14 @@ class Orders:
         wait_s = 0 if due_at is None else max(0, int((due_at - datetime.now(UTC)).total_seconds()))
         names = [record_key(delivery.id), delivery.queue, keys.DELAYED, keys.DELAYED_MESSAGES]
         names += [IDEMPOTENCY_KEY.format(digest=digest) for digest in identity.idempotency]
-        due = "" if due_at is None else f"{due_at.timestamp():.3f}"
-        told: list[Argument] = [delivery.id, task_message(delivery), due, OPEN_EXPIRY_S + wait_s, KEY_EXPIRY_S + wait_s]
+        told: list[Argument] = [delivery.id, task_message(delivery), _seconds(due_at)]
+        told += [OPEN_EXPIRY_S + wait_s, KEY_EXPIRY_S + wait_s, _seconds(expires_at)]
         with translated(self._broker, maybe_enqueued=True, receipt_id=delivery.id):
             answer, known_id = ENTER(self._broker, names, [*told, *identity.fingerprints])
         if answer == b"conflict":
             raise IdempotencyException(ErrorCode.KEY_REUSED, {"receipt_id": known_id.decode()})
+        if answer == b"expired":
+            raise over_already()
         return str(known_id.decode())
 
     def read(self, delivery_id: str) -> Record | None:
@@ -112,7 +126,7 @@ class Orders:
     def reschedule(self, delivery_id: str, due_at: datetime) -> bool:
         """Move a delivery that waits for its time; false when it does not wait any more."""
         wait_s = max(0, int((due_at - datetime.now(UTC)).total_seconds()))
-        told: list[Argument] = [delivery_id, f"{due_at.timestamp():.3f}", OPEN_EXPIRY_S + wait_s]
+        told: list[Argument] = [delivery_id, _seconds(due_at), OPEN_EXPIRY_S + wait_s]
         with translated(self._broker):
             return bool(RESCHEDULE(self._broker, [record_key(delivery_id), keys.DELAYED], told))
 
@@ -134,19 +148,51 @@ class Orders:
             yield delivery_id, held_at
 
     def _waiting(self, key: str) -> Iterator[tuple[str, datetime, str]]:
-        start = 0
+        place: _Place | None = None
+        # Each is told once, also when whoever reads moves it behind the others.
+        told: set[bytes] = set()
         while True:
             with translated(self._broker):
-                rows: Any = self._broker.zrange(key, start, start + PAGE - 1, withscores=True)
+                rows = self._page_behind(place, key)
                 asking = self._broker.pipeline(transaction=False)
-                for row, _ in rows:
+                for _, row in rows:
                     asking.hget(record_key(row.decode()), "state")
                 states = asking.execute()
-            for (row, score), state in zip(rows, states, strict=True):
-                yield row.decode(), datetime.fromtimestamp(score, UTC), (state or b"").decode()
-            if len(rows) < PAGE:
+            for (score, row), state in zip(rows, states, strict=True):
+                if row not in told:
+                    told.add(row)
+                    yield row.decode(), datetime.fromtimestamp(score, UTC), (state or b"").decode()
+            if not rows:
                 return
+            place = rows[-1]
+
+    def _page_behind(self, place: _Place | None, key: str) -> list[_Place]:
+        """The next rows after a place, which may be gone by now: whoever reads may take out what was read."""
+        start = 0
+        if place is not None:
+            score, row = place
+            is_there = self._broker.zscore(key, row) == score
+            # Where it is gone, reading begins again with the first of its time.
+            rank: Any = self._broker.zrank(key, row) if is_there else None
+            start = self._broker.zcount(key, "-inf", f"({score!r}") if rank is None else rank + 1
+        while True:
+            rows: Any = self._broker.zrange(key, start, start + PAGE - 1, withscores=True)
+            # Redis sorts what is due at the same time by the octets of its name, as Python does.
+            news = [(score, row) for row, score in rows if place is None or (score, row) > place]
+            if news or len(rows) < PAGE:
+                return news
             start += PAGE
+
+
+def over_already() -> PropertyValueOutOfRangeException:
+    """The refusal of a delivery that could only expire."""
+    facts = {"property": "ExpiresAt", "detail": "It lies in the past."}
+    return PropertyValueOutOfRangeException(ErrorCode.OUT_OF_RANGE, facts)
+
+
+def _seconds(at: datetime | None) -> str:
+    # To the microsecond, as datetimes have it: what is rounded down would be due too early.
+    return "" if at is None else f"{at.timestamp():.6f}"
 
 
 def _text(value: bytes | None) -> str | None:

@@ -7,11 +7,12 @@ worker. It never waits.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 
-from postroom_broker.ledger.orders import Answer, Identity
+from postroom_broker.ledger.orders import Answer, Identity, over_already
 from postroom_broker.ledger.record import Record
 from postroom_broker.results import StoredResult, read_result
+from postroom_contract.delivery import Delivery
 from postroom_contract.error_codes import ErrorCode
 from postroom_contract.errors import IdempotencyException
 from postroom_contract.outcome import Outcome, State
@@ -27,12 +28,14 @@ class MemoryTracking:
         self._fingerprints: dict[str, str] = {}
         self._ids_by_key: dict[str, str] = {}
 
-    def enter(self, delivery_id: str, identity: Identity, due_at: datetime | None) -> str | None:
+    def enter(self, delivery: Delivery, identity: Identity) -> str | None:
         """Take a delivery in; return the id of the same one taken in before, or None.
 
         Raises:
             IdempotencyException: the key, or the id, belongs to another delivery.
+            PropertyValueOutOfRangeException: its time is over already.
         """
+        delivery_id, now = delivery.id, datetime.now(UTC)
         known_id = next((self._ids_by_key[key] for key in identity.idempotency if key in self._ids_by_key), None)
         if known_id is None and delivery_id in self._records:
             known_id = delivery_id
@@ -40,11 +43,14 @@ class MemoryTracking:
             if self._fingerprints[known_id] not in identity.fingerprints:
                 raise IdempotencyException(ErrorCode.KEY_REUSED, {"receipt_id": known_id})
             return known_id
-        self._records[delivery_id] = Record(State.QUEUED if due_at is None else State.SCHEDULED)
+        if delivery.expires_at is not None and delivery.expires_at <= now:
+            raise over_already()
+        waits = delivery.send_at is not None and delivery.send_at > now
+        self._records[delivery_id] = Record(State.SCHEDULED if waits else State.QUEUED)
         self._fingerprints[delivery_id] = identity.fingerprints[0]
         self._ids_by_key.update(dict.fromkeys(identity.idempotency, delivery_id))
-        if due_at is not None:
-            self.due[delivery_id] = due_at
+        if waits and delivery.send_at is not None:
+            self.due[delivery_id] = delivery.send_at
         return None
 
     def end(self, outcome: Outcome, result: str) -> None:
@@ -70,10 +76,11 @@ class MemoryTracking:
         record = self._records.get(delivery_id)
         if record is None:
             return Answer.NOT_FOUND
-        if not record.is_ended:
-            self.due.pop(delivery_id, None)
-            self._records[delivery_id] = replace(record, state=state)
-            self._results[delivery_id] = read_result(result)
+        if record.is_ended:
+            return Answer.OVER
+        self.due.pop(delivery_id, None)
+        self._records[delivery_id] = replace(record, state=state)
+        self._results[delivery_id] = read_result(result)
         return Answer.ENDED
 
     def reschedule(self, delivery_id: str, due_at: datetime) -> bool:

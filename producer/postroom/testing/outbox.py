@@ -7,7 +7,7 @@ scheduled until the test lets its time come (`send_due`).
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from postroom.mailer import identify, make_delivery
@@ -18,11 +18,12 @@ from postroom_broker import celery_results
 from postroom_contract.delivery import Delivery
 from postroom_contract.errors import (
     BrokerUnavailable,
+    ExpiredException,
     PostroomError,
     SmtpCommandException,
     UnknownOutcomeException,
 )
-from postroom_contract.outcome import Failed, Outcome, Partial, Refusal, Report, Sent, Unknown, report_of_error
+from postroom_contract.outcome import Expired, Failed, Outcome, Partial, Refusal, Report, Sent, Unknown, report_of_error
 from postroom_contract.sealing import Keyring, generate_key
 
 if TYPE_CHECKING:
@@ -79,17 +80,15 @@ class OutboxMailer:
         """
         key = check_key(options.get("idempotency_key"))
         delivery = make_delivery(message, session, self._sessions, options)
+        if self._next and isinstance(self._next[0], BrokerUnavailable):
+            raise self._next.pop(0)  # type: ignore[misc]  # it was looked at
+        if known_id := self._tracking.enter(delivery, identify(delivery, key, self._keyring)):
+            return self.receipt(known_id)
         is_planned = bool(self._next)
         error = self._next.pop(0) if is_planned else None
-        if isinstance(error, BrokerUnavailable):
-            raise error
-        waits = delivery.send_at is not None and delivery.send_at > datetime.now(UTC)
-        identity = identify(delivery, key, self._keyring)
-        if known_id := self._tracking.enter(delivery.id, identity, delivery.send_at if waits else None):
-            return self.receipt(known_id)
         # Sealed and opened again, so that the outbox holds what would have travelled and not what was passed in.
         self.outbox.append(Delivery.open(delivery.seal(self._keyring), delivery.id, self._keyring))
-        if waits:
+        if delivery.id in self._tracking.due:
             self._scheduled[delivery.id] = delivery, error
         elif error is not None or not is_planned:
             self._end(delivery, error)
@@ -117,7 +116,9 @@ class OutboxMailer:
         """Let the time come for what is scheduled until then."""
         for receipt, due_at in list(self.scheduled()):
             if due_at <= now:
-                self._end(*self._scheduled.pop(receipt.id))
+                delivery, error = self._scheduled.pop(receipt.id)
+                is_late = delivery.expires_at is not None and delivery.expires_at <= due_at
+                self._end(delivery, ExpiredException() if is_late else error)
 
     def close(self) -> None:
         """Do nothing: there is no connection, and the outbox stays readable."""
@@ -139,6 +140,8 @@ class OutboxMailer:
         kind: type[Outcome] = Sent
         if isinstance(error, UnknownOutcomeException):
             kind, refused = Unknown, {}
+        elif isinstance(error, ExpiredException):
+            kind, refused = Expired, {}
         elif error is not None:
             kind, refused = Failed, {}
         elif refused:
@@ -149,7 +152,7 @@ class OutboxMailer:
             message_id=delivery.message_id,
             accepted=tuple(address for address in recipients if is_delivered and address not in refused),
             refused=refused,
-            attempts=1,
+            attempts=0 if kind is Expired else 1,
             possible_duplicate=False,
             error=None if error is None else report_of_error(error),
         )

@@ -13,7 +13,7 @@ from postroom_broker.connection import connect
 from postroom_broker.ledger.orders import Answer, Identity, Orders
 from postroom_broker.ledger.record import OPEN_EXPIRY_S, record_key
 from postroom_broker.task_message import SealedDelivery, task_message
-from postroom_contract.errors import BrokerUnavailable, IdempotencyException
+from postroom_contract.errors import BrokerUnavailable, IdempotencyException, PropertyValueOutOfRangeException
 from postroom_contract.names import QUEUE_NORMAL, RESULT_KEY
 from postroom_contract.outcome import State
 from tests.support import valkey as direct
@@ -193,17 +193,21 @@ def test_calling_back_answers_truly(orders: Orders, redis_url: str) -> None:
         client.hset(RECORD, mapping={"state": "sending", "committed": "lease:1"})
         assert orders.call_back(DELIVERY.id, State.CANCELLED, "told", "newer") is Answer.COMMITTED
         assert client.get(RESULT_KEY.format(id=DELIVERY.id)) is None
-    assert state_of(redis_url) == b"sending"
+        client.hset(RECORD, mapping={"state": "sent", "ended": "60"})
+        assert orders.call_back(DELIVERY.id, State.CANCELLED, "told", "newer") is Answer.OVER
+        assert client.get(RESULT_KEY.format(id=DELIVERY.id)) is None
+    assert state_of(redis_url) == b"sent"
 
 
 def test_results_kept_elsewhere_are_not_stored_here(redis_url: str) -> None:
-    """The record alone tells that it was called back."""
+    """The record tells that it was called back, and keeps the result for whoever can store it there."""
     broker = connect(redis_url)
     orders = Orders(broker, has_results=False)
     orders.enter(DELIVERY, IDENTITY)
     orders.call_back(DELIVERY.id, State.CANCELLED, "told", None)
     with direct.connect(redis_url) as client:
         assert client.get(RESULT_KEY.format(id=DELIVERY.id)) is None
+        assert client.hget(RECORD, "result") == b"told"
     broker.close()
 
 
@@ -229,6 +233,65 @@ def test_long_lists_are_read_in_pages(orders: Orders, monkeypatch: pytest.Monkey
         orders.enter(SealedDelivery(f"d{number}", QUEUE_NORMAL, "p"), IDENTITY, now + SOON * (5 - number))
 
     assert [delivery_id for delivery_id, _ in orders.scheduled()] == ["d4", "d3", "d2", "d1", "d0"]
+
+
+@pytest.mark.parametrize("apart", [timedelta(0), SOON], ids=["all due at once", "one after the other"])
+def test_whoever_reads_a_list_may_take_out_what_was_read(
+    orders: Orders, monkeypatch: pytest.MonkeyPatch, apart: timedelta
+) -> None:
+    """Calling back all that waits, page by page, leaves nothing out; so does leaving some."""
+    monkeypatch.setattr("postroom_broker.ledger.orders.PAGE", 3)
+    now, ids = datetime.now(UTC), [f"d{number:02}" for number in range(20)]
+    for number, delivery_id in enumerate(ids):
+        orders.enter(SealedDelivery(delivery_id, QUEUE_NORMAL, "p"), IDENTITY, now + SOON + apart * number)
+    met = []
+    for delivery_id, _ in orders.scheduled():
+        met.append(delivery_id)
+        if delivery_id[-1] not in "09":
+            orders.call_back(delivery_id, State.CANCELLED, "told", None)
+
+    assert met == ids
+    assert [delivery_id for delivery_id, _ in orders.scheduled()] == ["d00", "d09", "d10", "d19"]
+
+
+def test_what_is_moved_while_a_list_is_read_is_told_once(orders: Orders, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever puts everything off by some hours comes to an end, and leaves nothing out."""
+    monkeypatch.setattr("postroom_broker.ledger.orders.PAGE", 2)
+    now = datetime.now(UTC).replace(microsecond=0)
+    for number in range(6):
+        orders.enter(SealedDelivery(f"d{number}", QUEUE_NORMAL, "p"), IDENTITY, now + SOON * (1 + number))
+    met = []
+    for delivery_id, due_at in orders.scheduled():
+        met.append(delivery_id)
+        orders.reschedule(delivery_id, due_at + 3 * SOON)
+
+    assert met == ["d0", "d1", "d2", "d3", "d4", "d5"]
+    assert [due_at for _, due_at in orders.scheduled()] == [now + SOON * (4 + number) for number in range(6)]
+
+
+def test_what_is_due_is_not_due_too_early(orders: Orders, redis_url: str) -> None:
+    """Not by a millisecond: a time is kept to the microsecond."""
+    due_at = datetime.now(UTC).replace(microsecond=400) + SOON
+    orders.enter(DELIVERY, IDENTITY, due_at)
+    orders.enter(OTHER, IDENTITY, due_at + SOON)
+    orders.reschedule(OTHER.id, due_at)
+    with direct.connect(redis_url) as client:
+        scores = [client.zscore(keys.DELAYED, one.id) for one in (DELIVERY, OTHER)]
+
+    assert scores == [pytest.approx(due_at.timestamp(), abs=1e-6)] * 2
+
+
+def test_a_delivery_whose_time_is_over_is_refused(orders: Orders, redis_url: str) -> None:
+    """By the server's clock; one that was taken in before is told again, however late it is by now."""
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    with pytest.raises(PropertyValueOutOfRangeException, match=r"ExpiresAt is out of range\. It lies in the past\."):
+        orders.enter(DELIVERY, IDENTITY, None, past)
+    assert (queued(redis_url), state_of(redis_url)) == (0, None)
+    orders.enter(DELIVERY, Identity(["print"], ["key"]), None, datetime.now(UTC) + SOON)
+
+    assert orders.enter(DELIVERY, IDENTITY, None, past) == DELIVERY.id
+    assert orders.enter(OTHER, Identity(["print"], ["key"]), None, past) == DELIVERY.id
+    assert queued(redis_url) == 1
 
 
 # What is known when Redis is away

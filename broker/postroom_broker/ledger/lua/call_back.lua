@@ -6,10 +6,11 @@
 --          5 for how long (s) the record is kept while its message may still lie in a queue  6 for how long (s) otherwise,
 --          and the result
 --          7 the progress that state and result were made from; empty: none
--- Returns  {"ended", state} (now or before), {"changed", state} (look again), {"committed", state} (too late), {"not_found", ""}
+-- Returns  {"ended", state} (by this call), {"over", state} (it had ended before), {"changed", state} (look again),
+--          {"committed", state} (too late), {"not_found", ""}
 local state, ended, progress, committed = unpack(redis.call('HMGET', KEYS[1], 'state', 'ended', 'progress', 'committed'))
 if not state then return {'not_found', ''} end
-if ended then return {'ended', state} end
+if ended then return {'over', state} end
 if committed and state == 'sending' then return {'committed', state} end
 if (progress or '') ~= ARGV[7] then return {'changed', state} end
 local was_waiting = redis.call('ZREM', KEYS[3], ARGV[1]) + redis.call('ZREM', KEYS[5], ARGV[1]) > 0

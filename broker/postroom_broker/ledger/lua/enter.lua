@@ -4,27 +4,29 @@
 -- KEYS     1 record (hash)  2 queue (list)  3 ids by the time they are due (sorted set)  4 delayed messages by id (hash)
 --          then the idempotency key as each key of the ring hashes it (strings), the sealing key's first; may be none
 -- ARGV     1 id  2 message  3 when it is due (s since 1970); empty: now  4 for how long (s) the record is kept
---          5 for how long (s) the idempotency key is kept
+--          5 for how long (s) the idempotency key is kept  6 when it expires (s since 1970); empty: never
 --          then the fingerprint of what is asked for, by each key of the ring, in the same order
--- Returns  {"entered" or "repeated" or "conflict", the id of the delivery that it is}
-local fingerprint = ARGV[6]
+-- Returns  {"entered" or "repeated" or "conflict" or "expired", the id of the delivery that it is}
+local fingerprint = ARGV[7]
 for i = 5, #KEYS do
   local known = redis.call('GET', KEYS[i])
   if known then
     local space = string.find(known, ' ', 1, true)
-    local same = string.sub(known, space + 1) == ARGV[i + 1]
+    local same = string.sub(known, space + 1) == ARGV[i + 2]
     return {same and 'repeated' or 'conflict', string.sub(known, 1, space - 1)}
   end
 end
 if redis.call('EXISTS', KEYS[1]) == 1 then
   local known = redis.call('HGET', KEYS[1], 'fingerprint')
-  for i = 6, #ARGV do
+  for i = 7, #ARGV do
     if known == ARGV[i] then return {'repeated', ARGV[1]} end
   end
   return {'conflict', ARGV[1]}
 end
 local time = redis.call('TIME')
-local waits = ARGV[3] ~= '' and tonumber(ARGV[3]) > time[1] + time[2] / 1e6
+local now = time[1] + time[2] / 1e6
+if ARGV[6] ~= '' and tonumber(ARGV[6]) <= now then return {'expired', ARGV[1]} end
+local waits = ARGV[3] ~= '' and tonumber(ARGV[3]) > now
 if waits then
   redis.call('HSET', KEYS[4], ARGV[1], KEYS[2] .. '\n' .. ARGV[2])
   redis.call('ZADD', KEYS[3], ARGV[3], ARGV[1])
