@@ -247,7 +247,8 @@ class BrokerUnavailable(PostroomError, ConnectionError):
     """Redis could not be reached, or did not answer in time.
 
     `maybe_enqueued` is true where the command had been handed over and its answer was lost. The receipt of `receipt_id`
-    then tells, once Redis is back, whether the message is in the queue; sending it again may send it twice.
+    then tells, once Redis is back, whether the message is in the queue. Sending it again as it is with this `receipt_id`
+    cannot double it; sending it again without may.
     """
 
     default_code = ErrorCode.BROKER_UNAVAILABLE

@@ -10,7 +10,9 @@ from postroom.cli.dead import dead
 from postroom.cli.demo import demo
 from postroom.cli.encrypt import encrypt
 from postroom.cli.failure import CommandGroup
+from postroom.cli.held import held
 from postroom.cli.keygen import keygen
+from postroom.cli.schedule import schedule
 from postroom.cli.send import send
 from postroom.cli.status import status
 from postroom.cli.worker import worker
@@ -46,5 +48,5 @@ def main(*, debug: bool) -> None:
     """Run one command; its own options stand behind its name."""
 
 
-for command in (demo, keygen, encrypt, send, status, dead, worker):
+for command in (demo, keygen, encrypt, send, status, schedule, held, dead, worker):
     main.add_command(command)

@@ -79,7 +79,8 @@ def explain(error: PostroomError) -> str:
 def _what_is_known(error: BrokerUnavailable) -> str:
     if error.maybe_enqueued:
         seen = f"`postroom status {error.receipt_id}`"
-        return f" The message may be queued all the same: look with {seen} before you send it again."
+        again = f'send it again with "ReceiptId": "{error.receipt_id}", which cannot double it'
+        return f" The message may be queued all the same: look with {seen}, or {again}."
     return " Nothing was queued." if error.receipt_id else ""
 
 

@@ -1,4 +1,4 @@
-"""What `postroom send` reads: the JSON that names a message, the session for it, and whether to close that session.
+"""What `postroom send` reads: the JSON that names a message, the session for it, and what else is asked for.
 
 Owns the shape of that JSON and the telling of its mistakes, as the block's errors. What makes a message or session
 details valid is the contract's business; which sessions have names is known to the mailer.
@@ -24,6 +24,11 @@ class _Options(ContractModel):
     on_unknown: str | None = None
     idempotency_key: str | None = None
     receipt_id: str | None = None
+
+    @property
+    def may_wait_or_repeat(self) -> bool:
+        """Whether it may be anywhere else than in the queue once it was taken in: scheduled, or taken in before."""
+        return any(asked is not None for asked in (self.send_at, self.idempotency_key, self.receipt_id))
 
     @property
     def options(self) -> SendOptions:

@@ -31,10 +31,19 @@ HELP = """Queue the message in FILE (or, for -, from standard input) and print o
     or "Session": "name" for one that POSTROOM_SESSIONS_FILE describes.
 
     \b
+    Beside them may stand, each with null as good as absent:
+      "SendAt": "2030-03-01T09:00:00+01:00"     not before this time
+      "ExpiresAt": "2030-03-01T10:00:00+01:00"  not at this time or after it
+      "OnUnknown": "resend" or "hold"           if the server never says whether it has it
+      "IdempotencyKey": "order 17"              for a day, the same key sends nothing more
+      "ReceiptId": "..."                        the id of a send whose answer was lost
+
+    \b
     Example:
       postroom send message.json --wait 60
 
-    Without --wait the exit code is 0 once the message is queued; with it, the outcome's (see `postroom --help`).
+    Without --wait the exit code is 0 once the message is queued or scheduled; with it, the outcome's (see
+    `postroom --help`).
 """
 
 
@@ -54,11 +63,11 @@ def send(file: str, wait_s: float | None) -> None:
         except PostroomError as refused:
             print_line(story(State.REFUSED, None, error=refused))
             raise CommandFailure(f"refused: {explain(refused)}", exit_code_for(refused)) from refused
-        if wait_s is None:
+        if wait_s is None and not request.may_wait_or_repeat:
             print_line(story(State.QUEUED, receipt.id, message_id=_message_id(request, receipt.id)))
             return
         try:
-            told = ask(receipt, wait_s)
+            told = ask(receipt, wait_s or 0)
         except BrokerUnavailable as lost:
             known = f"The message was queued; ask for its outcome later with `postroom status {receipt.id}`."
             raise CommandFailure(f"{lost.message} {known}", ExitCode.BROKER_UNAVAILABLE) from lost
@@ -68,7 +77,8 @@ def send(file: str, wait_s: float | None) -> None:
     if told["message_id"] is None:
         told["message_id"] = _message_id(request, receipt.id)
     print_line(told)
-    raise SystemExit(exit_code_of(told))
+    if wait_s is not None:
+        raise SystemExit(exit_code_of(told))
 
 
 def _read(file: str) -> bytes:
