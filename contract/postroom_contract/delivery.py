@@ -33,7 +33,10 @@ class OnUnknown(StrEnum):
     HOLD = "hold"  # until an operator decides
 
 
-def _resend_by_default(value: object) -> object:
+def _read_on_unknown(value: object) -> object:
+    if value is not None and value not in tuple(OnUnknown):
+        detail = f"It is {' or '.join(OnUnknown)}."
+        raise refuse(ErrorCode.INVALID_ARGUMENT, "unknown_value", detail=detail)
     return OnUnknown.RESEND if value is None else value
 
 
@@ -44,7 +47,7 @@ class Delivery(ContractModel):
     session: BasicEmailSessionDetails
     message: EmailMessage
     close_session: bool = False
-    on_unknown: Annotated[OnUnknown, BeforeValidator(_resend_by_default)] = OnUnknown.RESEND
+    on_unknown: Annotated[OnUnknown, BeforeValidator(_read_on_unknown)] = OnUnknown.RESEND
     # Not sent before this; null means at once.
     send_at: Moment | None = None
     # Not sent at or after this; null means never too late.

@@ -1,6 +1,7 @@
 """Key rings and sealed texts: what opens, what does not, and that no error shows a key."""
 
 import base64
+import hmac
 
 import pytest
 from hypothesis import given
@@ -187,3 +188,29 @@ def test_a_ring_shows_ids_only() -> None:
     """Neither the keys nor their base64 are in what is printed."""
     assert repr(Keyring({"a": OLD, "b": NEW})) == "Keyring(a, b)"
     assert str(Keyring({"a": OLD})) == "Keyring(a)"
+
+
+def test_digests_are_one_for_each_key_the_sealing_one_first() -> None:
+    """The same text gives the same hash, under an older key too, wherever that stands in the ring."""
+    old, new, both = (Keyring(keys) for keys in ({"o": OLD}, {"n": NEW}, {"n": NEW, "o": OLD}))
+
+    assert both.digests("text", "use") == (*new.digests("text", "use"), *old.digests("text", "use"))
+    assert len(set(both.digests("text", "use"))) == 2
+    assert {len(one) for one in both.digests("text", "use")} == {32}
+
+
+@given(st.text(max_size=50), st.text(max_size=50))
+def test_digests_of_other_texts_and_uses_differ(one: str, other: str) -> None:
+    """An idempotency key that is spelled like a payload is not mistaken for it."""
+    ring = Keyring({"k1": NEW})
+
+    assert (ring.digests(one, "key") == ring.digests(other, "key")) == (one == other)
+    assert ring.digests(one, "key") != ring.digests(one, "payload")
+
+
+def test_a_digest_needs_the_key() -> None:
+    """Neither a plain hash nor one by the sealing key itself: that key serves encryption alone."""
+    (told,) = Keyring({"k1": NEW}).digests("text", "use")
+    guesses = [hmac.digest(key, text, "sha256").hex() for key in (b"", NEW) for text in (b"text", b"use\ntext")]
+
+    assert not any(guess.startswith(told) for guess in guesses)
