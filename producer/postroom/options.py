@@ -14,6 +14,7 @@ from postroom_contract.error_codes import ErrorCode
 from postroom_contract.errors import ArgumentException
 from postroom_contract.moment import Moment
 from postroom_contract.refusal import ContractModel
+from postroom_contract.text import has_surrogates
 
 # What the mail providers with idempotency keys take (Resend).
 MOST_KEY_CHARACTERS = 256
@@ -60,7 +61,9 @@ def check_key(key: object) -> str | None:
     Raises:
         ArgumentException: it is none.
     """
-    if key is None or (isinstance(key, str) and 0 < len(key) <= MOST_KEY_CHARACTERS):
+    if key is None:
+        return None
+    if isinstance(key, str) and 0 < len(key) <= MOST_KEY_CHARACTERS and not has_surrogates(key):
         return key
     detail = f"A key is a text of 1 to {MOST_KEY_CHARACTERS} characters."
     facts = {"property": "IdempotencyKey", "reason": "wrong_type", "detail": detail}

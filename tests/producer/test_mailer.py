@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,13 +19,18 @@ from postroom import (
     ArgumentException,
     BasicEmailSessionDetails,
     BrokerUnavailable,
+    Cancelled,
+    CancelledException,
     EmailMessage,
     EmailSessionException,
     Failed,
+    IdempotencyException,
+    Keyring,
     Mailer,
     Partial,
     PostroomError,
     PropertyNullException,
+    PropertyValueOutOfRangeException,
     Sent,
     SmtpCommandException,
     State,
@@ -35,13 +41,19 @@ from postroom import (
 from postroom.mailer import AnyMailer
 from postroom.settings import ProducerSettings
 from postroom.testing import OutboxMailer, free_port
+from postroom_broker import keys
+from postroom_broker.ledger.record import record_key
+from postroom_broker.transport.delays import MOST_PER_CALL
+from postroom_broker.transport.scripts import PROMOTE
 from postroom_contract.delivery import Delivery
 from postroom_contract.names import QUEUES
 from postroom_contract.outcome import Outcome, Refusal, Report, report_of_error
 from tests.support import valkey as direct
 from tests.support.payloads import BLOCK_MESSAGE, BLOCK_SESSION, MAIL_KEYS, PASSWORD, message_with, session_with
+from tests.support.redis_proxy import Fault, RedisProxy
 from tests.support.stand_in_worker import StandInWorker
 from tests.support.valkey import ValkeyServer
+from tests.support.waiting import wait_until
 
 # Celery's own backend calls what redis-py has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")
@@ -67,6 +79,12 @@ class Office(Protocol):
     def refuse(self, address: str) -> None:
         """Let the server refuse a recipient from now on."""
 
+    def hold_next(self) -> None:
+        """Let the next message stay queued until `delivered` is called, if it ever is."""
+
+    def let_time_come(self) -> None:
+        """Queue what is due by now."""
+
 
 class DoubleOffice:
     """The double: its outbox is the other side."""
@@ -84,6 +102,12 @@ class DoubleOffice:
     def refuse(self, address: str) -> None:
         self.mailer.refuse(address)
 
+    def hold_next(self) -> None:
+        self.mailer.hold_next()
+
+    def let_time_come(self) -> None:
+        self.mailer.send_due(datetime.now(UTC))
+
 
 class RealOffice:
     """The real mailer on a real Redis, and a worker without SMTP."""
@@ -96,13 +120,31 @@ class RealOffice:
         self._refused: set[str] = set()
 
     def delivered(self) -> list[Delivery]:
-        return [self._worker.work(self._end) for _ in range(queued(self._url))]
+        taken = [self._worker.take() for _ in range(queued(self._url))]
+        return [delivery for delivery in taken if self._work_on(delivery)]
 
     def fail_next(self, error: PostroomError) -> None:
         self._error = error
 
     def refuse(self, address: str) -> None:
         self._refused.add(address)
+
+    def hold_next(self) -> None:
+        """Nothing is sent before `delivered` is called."""
+
+    def let_time_come(self) -> None:
+        with direct.connect(self._url) as client:
+            PROMOTE(client, [keys.DELAYED, keys.DELAYED_MESSAGES], [MOST_PER_CALL])
+
+    def _work_on(self, delivery: Delivery) -> bool:
+        """Do with the ledger what a worker does: leave alone what is over, and note the end."""
+        with direct.connect(self._url) as client:
+            if client.hexists(record_key(delivery.id), "ended"):
+                return False
+            outcome = self._end(delivery)
+            self._worker.store(outcome)
+            client.hset(record_key(delivery.id), mapping={"state": outcome.state.value, "ended": "60"})
+        return True
 
     def _end(self, delivery: Delivery) -> Outcome:
         error, self._error = self._error, None
@@ -320,6 +362,197 @@ def test_a_mailer_is_a_context_manager(office: Office) -> None:
     assert len(office.delivered()) == 1
 
 
+# ---- times, and calling back
+
+SOON = timedelta(hours=1)
+
+
+def test_a_scheduled_message_waits_until_its_time_comes(office: Office) -> None:
+    """Scheduled and listed with its time, not decided; then it is sent like any other."""
+    due_at = datetime.now(UTC).replace(microsecond=0) + SOON
+    receipt = office.mailer.send(BLOCK_MESSAGE, BLOCK_SESSION, send_at=due_at)
+    office.let_time_come()
+
+    assert receipt.state() is State.SCHEDULED
+    assert listed(office) == [(receipt.id, due_at)]
+    with pytest.raises(TimeoutError, match="scheduled"):
+        receipt.outcome(timeout=0)
+    assert receipt.reschedule(datetime.now(UTC) - SOON)
+    office.let_time_come()
+    (delivery,) = office.delivered()
+    assert (delivery.id, delivery.send_at) == (receipt.id, due_at)
+    assert isinstance(receipt.outcome(timeout=5), Sent)
+    assert listed(office) == []
+
+
+def test_a_message_may_be_moved_while_it_waits(office: Office) -> None:
+    """The list is in the order of the new times; what does not wait, or never did, cannot be moved."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    one, other = (office.mailer.send(BLOCK_MESSAGE, BLOCK_SESSION, send_at=now + SOON * n) for n in (1, 2))
+
+    assert one.reschedule((now + 3 * SOON).isoformat())
+    assert listed(office) == [(other.id, now + 2 * SOON), (one.id, now + 3 * SOON)]
+    one.cancel()
+    assert not one.reschedule(now + SOON)
+    assert not office.mailer.receipt("00000000-0000-4000-8000-000000000000").reschedule(now + SOON)
+    with pytest.raises(ArgumentException, match="SendAt is not valid"):
+        other.reschedule("2030-03-01T09:00:00")
+
+
+def test_a_time_that_has_passed_is_now(office: Office) -> None:
+    """Late is better than never, unless an expiry says otherwise."""
+    receipt = office.mailer.send(BLOCK_MESSAGE, BLOCK_SESSION, send_at=datetime.now(UTC) - SOON)
+    office.delivered()
+
+    assert receipt.state() is State.SENT
+
+
+@pytest.mark.parametrize("send_at", [None, datetime(2090, 1, 1, tzinfo=UTC)], ids=["queued", "scheduled"])
+def test_a_message_that_is_called_back_is_never_sent(office: Office, send_at: datetime | None) -> None:
+    """True, as often as it is asked; the outcome tells, at once, and no worker sends it."""
+    office.hold_next()
+    receipt = office.mailer.send(BLOCK_MESSAGE, BLOCK_SESSION, send_at=send_at)
+
+    assert [receipt.cancel(), receipt.cancel()] == [True, True]
+    assert receipt.state() is State.CANCELLED
+    outcome = receipt.outcome(timeout=None)
+    assert isinstance(outcome, Cancelled)
+    assert (outcome.code, outcome.accepted, outcome.attempts) == (1304, [], 0)
+    with pytest.raises(CancelledException, match="called the message back"):
+        receipt.result(timeout=None)
+    assert listed(office) == []
+    if isinstance(office, RealOffice):  # the double's outbox shows what was handed over, called back or not
+        assert office.delivered() == []
+    assert receipt.state() is State.CANCELLED
+
+
+def test_it_is_too_late_to_call_back_what_was_sent(office: Office) -> None:
+    """False, and the outcome stays; what nobody knows cannot be called back either."""
+    receipt = office.mailer.send(BLOCK_MESSAGE, BLOCK_SESSION)
+    office.delivered()
+
+    assert not receipt.cancel()
+    assert receipt.state() is State.SENT
+    assert isinstance(receipt.outcome(timeout=5), Sent)
+    assert not office.mailer.receipt("00000000-0000-4000-8000-000000000000").cancel()
+
+
+def test_what_is_not_held_cannot_be_released(office: Office) -> None:
+    """Queued or scheduled, it goes its own way."""
+    office.hold_next()
+    queued_one = office.mailer.send(BLOCK_MESSAGE, BLOCK_SESSION)
+    scheduled = office.mailer.send(BLOCK_MESSAGE, BLOCK_SESSION, send_at=datetime.now(UTC) + SOON)
+
+    assert [queued_one.release(), scheduled.release()] == [False, False]
+    assert scheduled.state() is State.SCHEDULED
+
+
+@pytest.mark.parametrize(
+    ("wishes", "kind", "told"),
+    [
+        ({"send_at": "2030-03-01T09:00:00"}, ArgumentException, "SendAt is not valid. It needs an offset from UTC"),
+        ({"send_at": datetime(2030, 3, 1, 9)}, ArgumentException, "SendAt is not valid. It needs an offset from UTC"),  # noqa: DTZ001 -- that is the point
+        ({"send_at": "tomorrow"}, ArgumentException, "SendAt is not valid. Write it as ISO 8601"),
+        ({"send_at": 1_900_000_000}, ArgumentException, "SendAt is not valid. Write it as ISO 8601"),
+        (
+            {"expires_at": "2020-01-01T00:00:00Z"},
+            PropertyValueOutOfRangeException,
+            "ExpiresAt is out of range. It lies",
+        ),
+        (
+            {"send_at": "2090-01-01T00:00:00Z", "expires_at": "2089-01-01T00:00:00Z"},
+            ArgumentException,
+            "ExpiresAt is not valid. It lies before SendAt.",
+        ),
+        ({"on_unknown": "retry"}, ArgumentException, "OnUnknown is not valid. It is resend or hold."),
+        ({"idempotency_key": ""}, ArgumentException, "IdempotencyKey is not valid. A key is a text of 1 to 256"),
+        ({"idempotency_key": "k" * 257}, ArgumentException, "IdempotencyKey is not valid."),
+        ({"idempotency_key": 17}, ArgumentException, "IdempotencyKey is not valid."),
+        ({"receipt_id": "mine"}, ArgumentException, "Id is not valid. A receipt's id is a UUID."),
+    ],
+)
+def test_a_wish_that_is_none_is_refused(
+    office: Office, wishes: dict[str, Any], kind: type[PostroomError], told: str
+) -> None:
+    """In one line that says how to write it; nothing is handed over."""
+    with pytest.raises(kind) as caught:
+        office.mailer.send(BLOCK_MESSAGE, BLOCK_SESSION, **wishes)
+
+    assert str(caught.value).startswith(told)
+    assert "\n" not in str(caught.value)
+    assert (office.delivered(), listed(office)) == ([], [])
+
+
+# ---- sending the same again
+
+
+def test_a_key_sends_once(office: Office) -> None:
+    """The second call gives the first receipt, before and after the message was sent, whatever became of it."""
+    sends = [office.mailer.send(BLOCK_MESSAGE, BLOCK_SESSION, idempotency_key="order 17") for _ in range(2)]
+    delivered = office.delivered()
+    later = office.mailer.send(BLOCK_MESSAGE, BLOCK_SESSION, idempotency_key="order 17")
+    cancelled = office.mailer.send(BLOCK_MESSAGE, "office", idempotency_key="order 18", send_at=LATER)
+    cancelled.cancel()
+    again = office.mailer.send(BLOCK_MESSAGE, "office", idempotency_key="order 18", send_at=LATER)
+
+    assert {receipt.id for receipt in (*sends, later)} == {delivered[0].id}
+    assert len(delivered) == 1
+    assert isinstance(later.outcome(timeout=5), Sent)
+    assert (again.id, again.state()) == (cancelled.id, State.CANCELLED)
+
+
+LATER = datetime(2090, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"message": message_with(Subject="Another")},
+        {"session": session_with({"Port": 587})},
+        {"close_session": True},
+        {"send_at": LATER},
+        {"on_unknown": "hold"},
+    ],
+    ids=lambda other: next(iter(other)),
+)
+def test_a_key_that_was_used_for_another_message_is_refused(office: Office, other: dict[str, Any]) -> None:
+    """The error names the receipt that the key belongs to; nothing is handed over, and the first one is not disturbed."""
+    first = office.mailer.send(BLOCK_MESSAGE, BLOCK_SESSION, idempotency_key="order 17")
+    asked = {"message": BLOCK_MESSAGE, "session": BLOCK_SESSION, **other}
+    with pytest.raises(IdempotencyException) as caught:
+        office.mailer.send(**asked, idempotency_key="order 17")
+
+    assert (caught.value.error_code, caught.value.facts["receipt_id"]) == (1006, first.id)
+    assert [delivery.id for delivery in office.delivered()] == [first.id]
+
+
+def test_other_keys_and_none_are_other_messages(office: Office) -> None:
+    """Without a key the same message goes out as often as it is sent."""
+    for key in (None, None, "a", "A", "a "):
+        office.mailer.send(BLOCK_MESSAGE, BLOCK_SESSION, idempotency_key=key)
+
+    assert len({delivery.id for delivery in office.delivered()}) == 5
+
+
+def test_a_receipt_id_sends_the_same_message_once(office: Office) -> None:
+    """After an answer that was lost: the id of the error, or any UUID of the caller's own. Another message is refused."""
+    receipt_id = "0d6b2f6e-6a0e-4a52-8f43-4b2f7a3a9d11"
+    sends = [office.mailer.send(BLOCK_MESSAGE, BLOCK_SESSION, receipt_id=receipt_id) for _ in range(2)]
+    with pytest.raises(IdempotencyException):
+        office.mailer.send(message_with(Subject="Another"), BLOCK_SESSION, receipt_id=receipt_id)
+    (delivery,) = office.delivered()
+    late = office.mailer.send(BLOCK_MESSAGE, BLOCK_SESSION, receipt_id=receipt_id)
+
+    assert {receipt.id for receipt in (*sends, late)} == {receipt_id} == {delivery.id}
+    assert office.delivered() == []
+    assert late.state() is State.SENT
+
+
+def listed(office: Office) -> list[tuple[str, datetime]]:
+    """What waits for its time."""
+    return [(receipt.id, due_at) for receipt, due_at in office.mailer.scheduled()]
+
+
 # ---- the real one only
 
 
@@ -403,6 +636,86 @@ def test_threads_share_a_mailer(redis_url: str) -> None:
 
     assert len(set(ids)) == 200
     assert queued(redis_url) == 200
+
+
+def test_threads_that_send_with_one_key_send_once(redis_url: str) -> None:
+    """Twenty of them at the same moment: one message, and all have its receipt."""
+    ids: list[str] = []
+    start = threading.Barrier(20)
+
+    def send(mailer: Mailer) -> None:
+        start.wait()
+        ids.append(mailer.send(BLOCK_MESSAGE, "office", idempotency_key="order 17").id)
+
+    with mailer_at(redis_url) as mailer:
+        in_parallel(20, lambda: send(mailer))
+
+    assert (len(ids), len(set(ids))) == (20, 1)
+    assert queued(redis_url) == 1
+
+
+def test_a_key_is_known_after_the_key_ring_was_rotated(redis_url: str) -> None:
+    """New key behind, then in front: at each step the same idempotency key and receipt id find the first message."""
+    old, new = {"m1": b"m" * 32}, {"m2": b"n" * 32}
+    rings = [Keyring(old), Keyring({**old, **new}), Keyring({**new, **old})]
+    ids = []
+    for ring in rings:
+        with Mailer(ProducerSettings(redis_url, redis_url, ring, SESSIONS)) as mailer:
+            first = mailer.send(BLOCK_MESSAGE, "office", idempotency_key="order 17")
+            again = mailer.send(BLOCK_MESSAGE, "office", receipt_id=first.id)
+            ids += [first.id, again.id]
+            with pytest.raises(IdempotencyException):
+                mailer.send(message_with(Subject="Another"), "office", idempotency_key="order 17")
+
+    assert len(set(ids)) == 1
+    assert queued(redis_url) == 1
+
+
+def test_a_key_cannot_be_read_in_redis(redis_url: str) -> None:
+    """Order numbers and addresses make good keys and bad secrets: only a keyed hash is stored."""
+    with mailer_at(redis_url) as mailer, direct.connect(redis_url) as client:
+        mailer.send(BLOCK_MESSAGE, "office", idempotency_key="ann@example.com")
+        names = b" ".join(client.scan_iter())
+
+    assert b"postroom.idempotency." in names
+    assert not any(word in names for word in (b"ann", b"example", b"ann@example.com".hex().encode()))
+
+
+@pytest.mark.parametrize("fault", [Fault.LOSE_ANSWER, Fault.CUT_AFTER, Fault.SWALLOW, Fault.CUT_BEFORE])
+def test_a_message_whose_answer_was_lost_is_sent_again_by_its_id(
+    redis_url: str, valkey: ValkeyServer, fault: Fault
+) -> None:
+    """Whether the first one arrived or not: afterwards it is there once."""
+    with mailer_at(redis_url) as mailer, direct.connect(redis_url) as client:
+        mailer.send(BLOCK_MESSAGE, "office")  # the server knows the script
+        client.delete(*QUEUES)
+        with (
+            RedisProxy(valkey.port, b"EVALSHA", fault) as proxy,
+            mailer_at(f"{proxy.url}?socket_timeout=0.3") as cut_off,
+            pytest.raises(BrokerUnavailable) as caught,
+        ):
+            cut_off.send(BLOCK_MESSAGE, "office")
+        again = mailer.send(BLOCK_MESSAGE, "office", receipt_id=caught.value.receipt_id)
+
+    assert caught.value.maybe_enqueued
+    assert again.id == caught.value.receipt_id
+    assert queued(redis_url) == 1
+
+
+def test_calling_back_is_told_where_outcomes_are_kept(redis_url: str, valkey_program: Path, tmp_path: Path) -> None:
+    """On a server of their own as well: whoever waits there for the outcome gets it, and so does Celery."""
+    with ValkeyServer(valkey_program, tmp_path) as results, mailer_at(redis_url, results.url) as mailer:
+        receipt = mailer.send(BLOCK_MESSAGE, BLOCK_SESSION, send_at=LATER)
+        outcomes: list[Outcome] = []
+        waiting = threading.Thread(target=lambda: outcomes.append(receipt.outcome(timeout=30)))
+        with direct.connect(results.url) as client:
+            waiting.start()
+            wait_until(client.pubsub_channels, 30, "somebody to wait")
+            assert receipt.cancel()
+            waiting.join()
+            assert 0 < client.ttl(f"celery-task-meta-{receipt.id}") <= 24 * 3600
+
+    assert [type(outcome) for outcome in outcomes] == [Cancelled]
 
 
 def in_parallel(count: int, work: Callable[[], None]) -> None:

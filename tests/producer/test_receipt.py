@@ -8,8 +8,12 @@ import pytest
 from postroom.receipt import Receipt
 from postroom.testing.memory import MemoryTracking
 from postroom_broker.celery_results import MARKER
+from postroom_broker.ledger.orders import Answer
+from postroom_broker.ledger.record import Record
 from postroom_broker.results import StoredResult
+from postroom_contract.delivery import Progress
 from postroom_contract.errors import (
+    ArgumentException,
     BrokerUnavailable,
     EmailSessionException,
     PostroomError,
@@ -17,7 +21,18 @@ from postroom_contract.errors import (
     SmtpCommandException,
     UnknownOutcomeException,
 )
-from postroom_contract.outcome import Failed, Outcome, Partial, Report, Sent, State, Unknown, report_of_error
+from postroom_contract.outcome import (
+    Cancelled,
+    Expired,
+    Failed,
+    Outcome,
+    Partial,
+    Report,
+    Sent,
+    State,
+    Unknown,
+    report_of_error,
+)
 from postroom_contract.sealing import Keyring
 from tests.support.payloads import MAIL_KEYS
 
@@ -29,6 +44,27 @@ class Records(MemoryTracking):
         super().__init__()
         self.stored: StoredResult | None = None
         self.waited_s: list[float | None] = []
+        self.learns_meanwhile: Progress | None = None
+        self.ends_meanwhile: State | None = None
+
+    def know(self, state: State, known: Progress | None = None, code: int | None = None, reason: str = "") -> None:
+        """Let the ledger know the delivery."""
+        self._records["d1"] = Record(state, known and known.seal("d1", MAIL_KEYS), code, reason)
+
+    def called_back(self, receipt: Receipt) -> Outcome:
+        """What was stored when it was called back."""
+        self.stored = self._results["d1"]
+        return receipt.outcome()
+
+    def call_back(self, delivery_id: str, state: State, result: str, progress: str | None) -> Answer:
+        """As the ledger does, a worker being quicker than the caller."""
+        if self.ends_meanwhile is not None:
+            self.know(self.ends_meanwhile)
+        elif self.learns_meanwhile is not None:
+            self.know(State.RETRYING, self.learns_meanwhile)
+            self.learns_meanwhile = None
+            return Answer.CHANGED
+        return super().call_back(delivery_id, state, result, progress)
 
     def put(self, status: str, value: object = None) -> None:
         self.stored = StoredResult(status, json.loads(json.dumps(value)))
@@ -191,6 +227,109 @@ def test_a_revoked_task(records: Records, receipt: Receipt) -> None:
     assert type(receipt.outcome()) is Failed
     with pytest.raises(PostroomError, match="revoked its Celery task"):
         receipt.result()
+
+
+# ---- what the ledger knows
+
+
+def progress(**known: Any) -> Progress:
+    """What attempts so far achieved."""
+    return Progress(attempts=1, **known)
+
+
+REFUSED = {"code": 1301, "facts": {"command": "RCPT", "smtp_code": 550}}
+CALLED_BACK: list[tuple[str, Progress | None, type[Outcome]]] = [
+    ("nothing was tried", None, Cancelled),
+    ("nobody was reached", progress(), Cancelled),
+    ("some have it", progress(accepted=("a@example.com",)), Partial),
+    ("somebody may have it", progress(in_doubt=("a@example.com",)), Unknown),
+    ("the server refused some before", progress(error=REFUSED), Failed),
+]
+
+
+@pytest.mark.parametrize(("known", "kind"), [row[1:] for row in CALLED_BACK], ids=[row[0] for row in CALLED_BACK])
+def test_calling_back_tells_what_was_sent_before(
+    records: Records, receipt: Receipt, known: Progress | None, kind: type[Outcome]
+) -> None:
+    """True, and the outcome says what is known: cancelled only where nobody can have got it."""
+    records.know(State.RETRYING, known)
+
+    assert receipt.cancel()
+    assert receipt.state() is kind.state
+    assert type(records.called_back(receipt)) is kind
+    if known is not None:
+        assert records.called_back(receipt).report.accepted == known.accepted
+        assert records.called_back(receipt).attempts == 1
+
+
+def test_calling_back_looks_again_when_something_was_learned_meanwhile(records: Records, receipt: Receipt) -> None:
+    """The outcome is made of what is known when it is written, and not of what was read before."""
+    records.know(State.RETRYING, progress())
+    records.learns_meanwhile = progress(accepted=("a@example.com",))
+
+    assert receipt.cancel()
+    assert type(records.called_back(receipt)) is Partial
+
+
+@pytest.mark.parametrize("ended", [Sent, Partial, Failed, Unknown, Expired])
+def test_calling_back_what_ends_meanwhile_is_too_late(records: Records, receipt: Receipt, ended: type[Outcome]) -> None:
+    """Another had the last word: false, and its outcome stays."""
+    records.know(State.SENDING)
+    records.ends_meanwhile = ended.state
+
+    assert not receipt.cancel()
+    assert receipt.state() is ended.state
+
+
+def test_calling_back_what_somebody_else_called_back_meanwhile(records: Records, receipt: Receipt) -> None:
+    """Both are told that nothing is sent."""
+    records.know(State.QUEUED)
+    records.ends_meanwhile = State.CANCELLED
+
+    assert receipt.cancel()
+
+
+def test_without_the_keys_nothing_is_called_back(records: Records) -> None:
+    """Whoever cannot read what was achieved cannot say what it ends as."""
+    records.know(State.RETRYING, progress())
+    receipt = Receipt("d1", records, Keyring({"other": b"o" * 32}))
+    with pytest.raises(SealException):
+        receipt.cancel()
+
+    assert receipt.state() is State.RETRYING
+
+
+def test_why_a_delivery_is_put_off_or_held(records: Records, receipt: Receipt) -> None:
+    """In public words, while it is; a held one is not tried again by itself."""
+    for state, is_retried in ((State.RETRYING, True), (State.HELD, False)):
+        records.know(state, code=1303, reason="disconnected")
+        why = receipt.why()
+
+        assert isinstance(why, UnknownOutcomeException)
+        assert (why.reason, why.retryable) == ("disconnected", is_retried)
+    for state in (State.SENDING, State.CANCELLED):
+        records.know(state, code=1303, reason="disconnected")
+        assert receipt.why() is None
+    records.know(State.RETRYING)
+    assert receipt.why() is None
+    assert Receipt("nobody", records, MAIL_KEYS).why() is None
+
+
+def test_the_ledger_knows_more_than_celery_until_there_is_an_outcome(records: Records, receipt: Receipt) -> None:
+    """Its states win over Celery's words; a stored outcome wins over a record that is not ended yet."""
+    records.put("STARTED")
+    for state in (State.SCHEDULED, State.QUEUED, State.SENDING, State.RETRYING, State.HELD):
+        records.know(state)
+        assert receipt.state() is state
+    records.put_returned(Sent("d1", report=report()))
+    assert receipt.state() is State.SENT
+
+
+def test_a_time_to_move_to_is_checked_first(records: Records, receipt: Receipt) -> None:
+    """Naive or unreadable, it is refused whatever the delivery does."""
+    with pytest.raises(ArgumentException, match="needs an offset"):
+        receipt.reschedule("2030-03-01T09:00:00")
+    assert not receipt.reschedule("2030-03-01T09:00:00Z")
 
 
 def test_it_shows_its_id(receipt: Receipt) -> None:

@@ -74,10 +74,11 @@ def test_debug_shows_where_it_happened() -> None:
 
 
 def test_message_that_may_be_queued_is_told_with_its_id() -> None:
-    """Whoever sends again at once may send twice."""
+    """Whoever sends again at once may send twice, and the line says how not to."""
     done = run(BrokerUnavailable(None, {"maybe_enqueued": True, "receipt_id": "the-id"}))
 
     assert "`postroom status the-id`" in done.stderr
+    assert '"ReceiptId": "the-id", which cannot double it' in done.stderr
 
 
 def test_several_wrong_settings_take_a_line_each() -> None:

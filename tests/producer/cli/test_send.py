@@ -2,20 +2,24 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import uuid
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from postroom_broker import keys as keys_of_redis
 from postroom_contract.delivery import Delivery
 from postroom_contract.names import QUEUE_NORMAL, QUEUE_URGENT
 from postroom_contract.sealing import Keyring
 from tests.producer.cli.conftest import PASSWORD, Command, Keys, changed
-from tests.support.valkey import connect
+from tests.support.redis_proxy import Fault, RedisProxy
+from tests.support.valkey import ValkeyServer, connect
 from tests.support.waiting import wait_until
 
 FIELDS = ["id", "state", "message_id", "accepted", "refused", "attempts", "possible_duplicate", "error"]
@@ -180,10 +184,126 @@ def test_interrupted_wait_says_how_to_ask_again(file: Path, redis_url: str, keys
     assert f"postroom status {key.decode().removeprefix('postroom.delivery.')}" in stderr
 
 
+LATER = "2090-03-01T09:00:00+01:00"
+
+
+def test_message_with_a_time_is_told_as_scheduled(command: Command, file: Path, redis_url: str, keys: Keys) -> None:
+    """Not queued, which it is not; it goes out with all that was asked for."""
+    wishes = {"SendAt": LATER, "ExpiresAt": "2090-03-02T09:00:00+01:00", "OnUnknown": "hold"}
+    done = command("send", "-", stdin=asking(file, **wishes), POSTROOM_BROKER_URL=redis_url)
+    told = json.loads(done.stdout)
+
+    assert (done.exit_code, told["state"], told["attempts"]) == (0, "scheduled", 0)
+    assert list(told) == FIELDS
+    assert told["message_id"] == f"<{told['id']}@gmail.com>"
+    with connect(redis_url) as client:
+        (waiting,) = client.hvals(keys_of_redis.DELAYED_MESSAGES)
+    delivery = opened(waiting.partition(b"\n")[2], keys)
+    assert delivery.send_at == datetime(2090, 3, 1, 8, tzinfo=UTC)
+    assert delivery.expires_at == datetime(2090, 3, 2, 8, tzinfo=UTC)
+    assert delivery.on_unknown == "hold"
+    waited = command("send", "-", "--wait", "0.1", stdin=asking(file, **wishes), POSTROOM_BROKER_URL=redis_url)
+    assert (waited.exit_code, json.loads(waited.stdout)["state"]) == (75, "scheduled")
+
+
+def test_time_that_has_passed_means_now(command: Command, file: Path, redis_url: str) -> None:
+    """It is queued, and told so."""
+    done = command("send", "-", stdin=asking(file, SendAt="2020-01-01T00:00:00Z"), POSTROOM_BROKER_URL=redis_url)
+
+    assert (done.exit_code, json.loads(done.stdout)["state"]) == (0, "queued")
+
+
+@pytest.mark.parametrize(
+    ("wishes", "complaint"),
+    [
+        ({"SendAt": "2030-03-01T09:00:00"}, "SendAt is not valid. It needs an offset from UTC, such as 2030-03-01T09"),
+        ({"SendAt": "tomorrow"}, "SendAt is not valid. Write it as ISO 8601 with an offset, such as 2030-03-01T09"),
+        ({"SendAt": 1900000000}, "SendAt is not valid. It should be text."),
+        ({"ExpiresAt": "2020-01-01T00:00:00Z"}, "ExpiresAt is out of range. It lies in the past."),
+        ({"SendAt": LATER, "ExpiresAt": "2080-01-01T00:00:00Z"}, "ExpiresAt is not valid. It lies before SendAt."),
+        ({"OnUnknown": "retry"}, "OnUnknown is not valid. It is resend or hold."),
+        ({"IdempotencyKey": ""}, "IdempotencyKey is not valid. A key is a text of 1 to 256 characters."),
+        ({"ReceiptId": "17"}, "Id is not valid. A receipt's id is a UUID."),
+        ({"SendAtt": LATER}, "SendAtt is not valid. There is no such property."),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_wish_that_is_none_is_refused_in_one_line(
+    command: Command, file: Path, redis_url: str, wishes: dict[str, Any], complaint: str
+) -> None:
+    """The same object with state refused, a line that says how to write it, and nothing in Redis."""
+    done = command("send", "-", stdin=asking(file, **wishes), POSTROOM_BROKER_URL=redis_url)
+    told = json.loads(done.stdout)
+
+    assert (done.exit_code, told["state"], told["id"]) == (65, "refused", None)
+    assert list(told) == FIELDS
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"postroom: refused: {complaint}")
+    with connect(redis_url) as client:
+        assert client.dbsize() == 0
+
+
+def test_null_is_as_good_as_absent(command: Command, file: Path, redis_url: str, keys: Keys) -> None:
+    """A template may name every property."""
+    wishes = dict.fromkeys(["SendAt", "ExpiresAt", "OnUnknown", "IdempotencyKey", "ReceiptId"])
+    done = command("send", "-", stdin=asking(file, **wishes), POSTROOM_BROKER_URL=redis_url)
+
+    assert (done.exit_code, json.loads(done.stdout)["state"]) == (0, "queued")
+    assert queued(redis_url, QUEUE_NORMAL, keys).on_unknown == "resend"
+
+
+def test_key_sends_once_and_is_refused_for_another_message(command: Command, file: Path, redis_url: str) -> None:
+    """The same id again with exit code 0, and where the message is by now; another message with it is bad input."""
+    wishes = {"IdempotencyKey": "order 17"}
+    first, again = (command("send", "-", stdin=asking(file, **wishes), POSTROOM_BROKER_URL=redis_url) for _ in range(2))
+    delivery_id = json.loads(first.stdout)["id"]
+    other = command("send", "-", stdin=asking(file, SendAt=LATER, **wishes), POSTROOM_BROKER_URL=redis_url)
+    command("schedule", "cancel", delivery_id, POSTROOM_BROKER_URL=redis_url)
+    late = command("send", "-", stdin=asking(file, **wishes), POSTROOM_BROKER_URL=redis_url)
+
+    assert (first.exit_code, again.exit_code, again.stdout) == (0, 0, first.stdout)
+    assert (late.exit_code, json.loads(late.stdout)["state"]) == (0, "cancelled")
+    assert json.loads(late.stdout)["id"] == delivery_id
+    told = json.loads(other.stdout)
+    assert (other.exit_code, told["state"], told["error"]["error_code"]) == (65, "refused", 1006)
+    assert other.stderr == "postroom: refused: This idempotency key or receipt id belongs to another message.\n"
+    with connect(redis_url) as client:
+        assert client.llen(QUEUE_NORMAL) == 1
+
+
+@pytest.mark.parametrize("fault", [Fault.LOSE_ANSWER, Fault.CUT_BEFORE])
+def test_lost_answer_is_told_with_the_way_to_send_again(
+    command: Command, file: Path, redis_url: str, valkey: ValkeyServer, fault: Fault
+) -> None:
+    """Whether it arrived or not, the id that the line names sends it once."""
+    command("send", str(file), POSTROOM_BROKER_URL=redis_url)  # the server knows the script
+    with RedisProxy(valkey.port, b"EVALSHA", fault) as proxy:
+        lost = command("send", str(file), POSTROOM_BROKER_URL=f"{proxy.url}?socket_timeout=0.3")
+    (line,) = lost.stderr.splitlines()
+    found = re.search(r'or send it again with "ReceiptId": "([0-9a-f-]{36})", which cannot double it\.', line)
+    assert found is not None, line
+    again = command("send", "-", stdin=asking(file, ReceiptId=found[1]), POSTROOM_BROKER_URL=redis_url)
+
+    assert (lost.exit_code, lost.stdout) == (69, "")
+    assert (again.exit_code, json.loads(again.stdout)["id"]) == (0, found[1])
+    with connect(redis_url) as client:
+        assert client.llen(QUEUE_NORMAL) == 2
+
+
+def asking(file: Path, **wishes: Any) -> str:
+    """The request in a file with more beside it."""
+    return json.dumps({**json.loads(file.read_text()), **wishes})
+
+
 def queued(redis_url: str, queue: str, keys: Keys) -> Delivery:
     """Open the one delivery in a queue."""
     with connect(redis_url) as client:
         (task,) = client.lrange(queue, 0, -1)
-    task = json.loads(task)
+    return opened(task, keys)
+
+
+def opened(message: bytes, keys: Keys) -> Delivery:
+    """Open the delivery in a task message."""
+    task = json.loads(message)
     ((payload,), _, _) = json.loads(task["body"])
     return Delivery.open(payload, task["headers"]["id"], Keyring.parse(keys.sealing))

@@ -1,0 +1,94 @@
+"""The two places that know of a delivery: what the ledger says ends a wait, and what is told where outcomes are kept."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from postroom.tracking import Tracking
+from postroom_broker import keys
+from postroom_broker.connection import connect
+from postroom_broker.ledger.orders import Answer, Identity, Orders
+from postroom_broker.ledger.record import record_key
+from postroom_broker.results import Results, StoredResult
+from postroom_broker.task_message import SealedDelivery
+from postroom_contract.names import QUEUE_NORMAL, RESULT_KEY
+from postroom_contract.outcome import State
+from tests.support import valkey as direct
+from tests.support.valkey import ValkeyServer
+
+DELIVERY = SealedDelivery("0d6b2f6e-6a0e-4a52-8f43-4b2f7a3a9d11", QUEUE_NORMAL, "v1.k1.payload")
+TOLD = '{"status": "FAILURE", "result": null}'
+RETRIED = '{"status": "RETRY", "result": null}'
+SOON = timedelta(hours=1)
+
+
+@pytest.fixture
+def orders(redis_url: str) -> Iterator[Orders]:
+    """The ledger of an empty server."""
+    broker = connect(redis_url)
+    yield Orders(broker, has_results=True)
+    broker.close()
+
+
+@pytest.fixture
+def tracking(redis_url: str, orders: Orders) -> Iterator[Tracking]:
+    """Both in one place, as usual."""
+    client = connect(redis_url)
+    yield Tracking(orders, Results(client))
+    client.close()
+
+
+def test_it_asks_the_ledger_and_the_results(tracking: Tracking, orders: Orders) -> None:
+    """The record is the ledger's, the result Celery's; moving and releasing are the ledger's."""
+    orders.enter(DELIVERY, Identity(["print"]), datetime.now(UTC) + SOON)
+    record = tracking.record(DELIVERY.id)
+
+    assert record is not None
+    assert record.state is State.SCHEDULED
+    assert tracking.read(DELIVERY.id) is None
+    assert tracking.reschedule(DELIVERY.id, datetime.now(UTC) + SOON)
+    assert not tracking.release(DELIVERY.id)
+    assert tracking.call_back(DELIVERY.id, State.CANCELLED, TOLD, None) is Answer.ENDED
+    assert tracking.read(DELIVERY.id) == tracking.wait(DELIVERY.id, None) == StoredResult("FAILURE", None)
+
+
+def test_a_held_delivery_is_not_waited_for(tracking: Tracking, orders: Orders, redis_url: str) -> None:
+    """An operator may take days: the wait ends, whatever its limit, with what is there."""
+    orders.enter(DELIVERY, Identity(["print"]))
+    with direct.connect(redis_url) as client:
+        client.hset(record_key(DELIVERY.id), "state", "held")
+        client.set(RESULT_KEY.format(id=DELIVERY.id), RETRIED, ex=60)
+
+    assert tracking.wait(DELIVERY.id, None) == StoredResult("RETRY", None)
+
+
+def test_a_wait_ends_when_its_time_is_over(tracking: Tracking, orders: Orders) -> None:
+    """Queued, and nobody at work."""
+    orders.enter(DELIVERY, Identity(["print"]))
+
+    assert tracking.wait(DELIVERY.id, 0.05) is None
+
+
+def test_results_apart_are_told_of_a_call_back_and_of_nothing_else(
+    orders: Orders, redis_url: str, valkey_program: Path, tmp_path: Path
+) -> None:
+    """A retry's record there is replaced; the result of a worker that was quicker is left as it is."""
+    with ValkeyServer(valkey_program, tmp_path) as elsewhere, direct.connect(elsewhere.url) as results:
+        broker, client = connect(redis_url), connect(elsewhere.url)
+        tracking = Tracking(Orders(broker, has_results=False), Results(client), is_apart=True)
+        orders.enter(DELIVERY, Identity(["print"]), datetime.now(UTC) + SOON)
+        results.set(RESULT_KEY.format(id=DELIVERY.id), RETRIED, ex=60)
+
+        assert tracking.call_back(DELIVERY.id, State.CANCELLED, TOLD, None) is Answer.ENDED
+        assert tracking.wait(DELIVERY.id, None) == StoredResult("FAILURE", None)
+        results.set(RESULT_KEY.format(id=DELIVERY.id), '{"status": "SUCCESS", "result": null}', ex=60)
+        assert tracking.call_back(DELIVERY.id, State.CANCELLED, TOLD, None) is Answer.OVER
+        assert tracking.read(DELIVERY.id) == StoredResult("SUCCESS", None)
+        assert tracking.call_back("another", State.CANCELLED, TOLD, None) is Answer.NOT_FOUND
+        assert tracking.read("another") is None
+        broker.close()
+        client.close()
+    with direct.connect(redis_url) as ledger:
+        assert ledger.zcard(keys.DELAYED) == 0
