@@ -49,7 +49,7 @@ class Records(MemoryTracking):
 
     def know(self, state: State, known: Progress | None = None, code: int | None = None, reason: str = "") -> None:
         """Let the ledger know the delivery."""
-        self._records["d1"] = Record(state, known and known.seal("d1", MAIL_KEYS), code, reason)
+        self._records["d1"] = Record(state, None if known is None else known.seal("d1", MAIL_KEYS), code, reason)
 
     def called_back(self, receipt: Receipt) -> Outcome:
         """What was stored when it was called back."""

@@ -61,9 +61,9 @@ def test_a_delivery_is_known_by_its_id_and_its_key(memory: MemoryTracking) -> No
 
     assert memory.enter(one, Identity(["new print", "print"])) == one.id
     assert memory.enter(other, Identity(["new print", "print"], ["new key", "key"])) == one.id
-    for conflict in (lambda: memory.enter(one, Identity(["x"])), lambda: memory.enter(other, Identity(["x"], ["key"]))):
+    for known, identity in ((one, Identity(["x"])), (other, Identity(["x"], ["key"]))):
         with pytest.raises(IdempotencyException) as caught:
-            conflict()
+            memory.enter(known, identity)
         assert caught.value.facts == {"receipt_id": one.id}
     assert memory.record(other.id) is None
 
