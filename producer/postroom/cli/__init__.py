@@ -33,7 +33,7 @@ HELP = """Send a program's mail through a queue, and learn what became of it.
 
     \b
     Exit codes:
-       0 sent, or done          16 not found             75 still pending
+       0 sent, or done          16 not found, too late   75 still pending
       10 failed                 65 bad input             78 bad settings
       11 partial                69 Redis unavailable      2 wrong usage
       12 unknown                70 our own mistake      130 interrupted
