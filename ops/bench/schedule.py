@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -31,6 +32,8 @@ from tests.support.valkey import ValkeyServer, connect, find_server  # noqa: E40
 
 # One in so many of those to be called back is called back in the very moment in which it is due.
 RACING = 10
+# So many are scheduled in a second at the least: the first is due when all are, so that nothing but the sending is timed.
+SCHEDULED_PER_S = 400
 # The messages of a killed worker come back when their lease is over, and are sent then.
 RETURN_S = LEASE_S + 5
 # For what is under way at the end, and for the messages of the last worker killed.
@@ -84,48 +87,47 @@ def main() -> None:
 def send_on_time(post: Post, mailer: Mailer, server: SmtpServer, asked: argparse.Namespace) -> Run:
     """Schedule, call back and kill, and return when everything has ended."""
     chance, run = random.Random(asked.seed), Run()  # noqa: S311 -- repeatable, and nothing secret
-    # Numbered: a killed worker is followed by another.
-    workers = [post.worker("--name", f"first{number}@%h") for number in range(2)]
-    for worker in workers:
-        worker.start()
-    started = time.time()
-    moments = [started + 1 + asked.over_s * (number + 1) / (asked.kills + 1) for number in range(asked.kills)]
-    killer = threading.Thread(target=kill, args=(post, server, workers, run, moments))
-    killer.start()
-    session = post.session(server, use_ssl=False, password=None)
-    for number in range(asked.mails):
-        due_at = started + 1 + chance.random() * asked.over_s
-        send_at = datetime.fromtimestamp(due_at, UTC)
-        run.mails.append(Mail(number, due_at, mailer.send(a_message(number), session, send_at=send_at)))
-    run.schedule_s = time.time() - started
-    call_back(run, asked.cancel, chance)
-    for mail in run.mails:
-        mail.receipt.outcome(timeout=asked.over_s + END_S)
-    killer.join()
-    for worker in workers:
-        worker.stop()
+    with ExitStack() as running:
+        workers = [running.enter_context(post.worker("--name", f"first{number}@%h")) for number in range(2)]
+        started = time.time()
+        first_due = started + 1 + asked.mails / SCHEDULED_PER_S
+        moments = [first_due + asked.over_s * (number + 1) / (asked.kills + 1) for number in range(asked.kills)]
+        followers, stopping = running.enter_context(ExitStack()), threading.Event()
+
+        def follow(number: int) -> PostroomWorker:
+            # A name of its own, for it lives while others do.
+            return followers.enter_context(post.worker("--name", f"next{number}@%h"))
+
+        killer = threading.Thread(target=kill, args=(server, [*workers], follow, run, moments, stopping))
+        killer.start()
+        running.callback(killer.join)
+        running.callback(stopping.set)
+        session = post.session(server, use_ssl=False, password=None)
+        for number in range(asked.mails):
+            due_at = first_due + chance.random() * asked.over_s
+            send_at = datetime.fromtimestamp(due_at, UTC)
+            run.mails.append(Mail(number, due_at, mailer.send(a_message(number), session, send_at=send_at)))
+        run.schedule_s = time.time() - started
+        call_back(run, asked.cancel, chance)
+        for mail in run.mails:
+            mail.receipt.outcome(timeout=first_due - started + asked.over_s + END_S)
     return run
 
 
 def call_back(run: Run, count: int, chance: random.Random) -> None:
     """Call mails back, most of them while they wait, some in the moment in which they are due, until it was `count`."""
-    chosen = sorted(chance.sample(run.mails, min(len(run.mails), count + count // 2)), key=lambda mail: mail.due_at)
-    racing, waiting = chosen[::RACING], [mail for place, mail in enumerate(chosen) if place % RACING]
-    done = 0
-    # The last ones first: they wait longest.
-    for mail in reversed(waiting):
-        if done >= count - len(racing):
-            break
-        done += _call_back(run, mail)
+    chosen = sorted(
+        chance.sample(run.mails, min(len(run.mails), count + count // RACING)), key=lambda mail: mail.due_at
+    )
+    racing = chosen[::RACING]
+    waiting = [mail for place, mail in enumerate(chosen) if place % RACING]
+    for _ in range(count - len(racing)):
+        _call_back(run, waiting.pop(0))
     for mail in racing:
-        if done >= count:
-            break
         time.sleep(max(0.0, mail.due_at + chance.uniform(-0.02, 0.05) - time.time()))
-        done += _call_back(run, mail)
-    for mail in reversed(waiting):
-        if done >= count:
-            break
-        done += not mail.was_called_back and _call_back(run, mail)
+        # Where it was too late, another one takes its place: those that are left are due last.
+        if not _call_back(run, mail) and waiting:
+            _call_back(run, waiting.pop())
 
 
 def _call_back(run: Run, mail: Mail) -> bool:
@@ -134,18 +136,24 @@ def _call_back(run: Run, mail: Mail) -> bool:
     return mail.was_called_back
 
 
-def kill(post: Post, server: SmtpServer, workers: list[PostroomWorker], run: Run, moments: list[float]) -> None:
+def kill(  # noqa: PLR0913, PLR0917 -- what one thread needs to know
+    server: SmtpServer,
+    workers: list[PostroomWorker],
+    follow: Callable[[int], PostroomWorker],
+    run: Run,
+    moments: list[float],
+    stopping: threading.Event,
+) -> None:
     """Kill a worker at each moment, in the middle of a transaction if there is one, and start another in its place."""
     for number, moment in enumerate(moments):
-        time.sleep(max(0.0, moment - time.time()))
+        if stopping.wait(max(0.0, moment - time.time())):
+            return
         deadline = time.time() + 2
         while not server.open_transactions and time.time() < deadline:
             time.sleep(0.0005)
-        victim = workers.pop(0)
-        victim.kill()
+        workers.pop(0).kill()
         run.killed_at.append(time.time())
-        workers.append(post.worker("--name", f"next{number}@%h"))
-        workers[-1].start()
+        workers.append(follow(number))
 
 
 def judge(run: Run, server: SmtpServer) -> bool:
