@@ -216,15 +216,3 @@ def test_decoded_answers_are_read_too(redis_url: str) -> None:
     for option in ("decode_responses=True", "protocol=2", "protocol=3"):
         with results_at(f"{redis_url}?{option}") as results:
             assert results.wait("d1", 0) == StoredResult("SUCCESS", "ü")
-
-
-def test_a_record_that_is_stored_ends_the_wait(redis_url: str) -> None:
-    """It takes the place of a retry's record, is kept for a day, and whoever waits is told."""
-    with results_at(redis_url) as results, direct.connect(redis_url) as client:
-        store(redis_url, "RETRY", ValueError())
-        waiting = Waiting(results)
-        wait_until(lambda: subscribers(redis_url) == 1, LONG_S)
-        results.store("d1", '{"status": "SUCCESS", "result": 1}')
-
-        assert waiting.end() == StoredResult("SUCCESS", 1)
-        assert 0 < client.ttl(KEY) <= 24 * 3600
