@@ -2,7 +2,7 @@
 
 Checks that nothing came before its time, nothing that was called back, everything else, and nothing twice without a warning
 in its outcome; exits with 1 if that does not hold. Then measures what an idle worker weighs with nothing scheduled and with a
-lot. The issue's own figures: `--mails 20000 --cancel 5000 --over-s 180 --idle 100000`.
+lot. The great run is `--mails 20000 --cancel 5000 --over-s 180 --idle 100000`, and takes five minutes.
 """
 
 from __future__ import annotations
