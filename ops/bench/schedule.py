@@ -25,11 +25,13 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT)]
 
 from postroom import Mailer, Receipt  # noqa: E402 -- after the path is set
-from postroom.testing import SmtpServer  # noqa: E402
+from postroom.testing import SmtpServer, at  # noqa: E402
 from postroom_worker.app import LEASE_S  # noqa: E402
 from tests.support.post import Post, PostroomWorker, a_message  # noqa: E402
 from tests.support.valkey import ValkeyServer, connect, find_server  # noqa: E402
 
+# How long the server takes to confirm a message that it has: so that a worker that is killed leaves some in doubt.
+ANSWER_S = 0.02
 # One in so many of those to be called back is called back in the very moment in which it is due.
 RACING = 10
 # So many are scheduled in a second at the least: the first is due when all are, so that nothing but the sending is timed.
@@ -75,7 +77,7 @@ def main() -> None:
         program = find_server()
         assert program is not None, "no Valkey or Redis server here"
         redis = stack.enter_context(ValkeyServer(program, folder))
-        server = stack.enter_context(SmtpServer())
+        server = stack.enter_context(SmtpServer(rules=[at("END_OF_DATA").accepting().delay(ANSWER_S)]))
         mailer = stack.enter_context((post := Post(redis.url, folder, folder)).mailer())
         run = send_on_time(post, mailer, server, asked)
         broken = judge(run, server)
