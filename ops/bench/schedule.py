@@ -2,7 +2,7 @@
 
 Checks that nothing came before its time, nothing that was called back, everything else, and nothing twice without a warning
 in its outcome; exits with 1 if that does not hold. Then measures what an idle worker weighs with nothing scheduled and with a
-lot. The issue's own figures: `--mails 20000 --cancel 5000 --over-s 180 --idle 100000`.
+lot. The great run is `--mails 20000 --cancel 5000 --over-s 180 --idle 100000`, and takes five minutes.
 """
 
 from __future__ import annotations
@@ -25,11 +25,13 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT)]
 
 from postroom import Mailer, Receipt  # noqa: E402 -- after the path is set
-from postroom.testing import SmtpServer  # noqa: E402
+from postroom.testing import SmtpServer, at  # noqa: E402
 from postroom_worker.app import LEASE_S  # noqa: E402
 from tests.support.post import Post, PostroomWorker, a_message  # noqa: E402
 from tests.support.valkey import ValkeyServer, connect, find_server  # noqa: E402
 
+# How long the server takes to confirm a message that it has: so that a worker that is killed leaves some in doubt.
+ANSWER_S = 0.02
 # One in so many of those to be called back is called back in the very moment in which it is due.
 RACING = 10
 # So many are scheduled in a second at the least: the first is due when all are, so that nothing but the sending is timed.
@@ -40,7 +42,7 @@ RETURN_S = LEASE_S + 5
 END_S = 3 * LEASE_S
 
 
-@dataclass
+@dataclass(eq=False)
 class Mail:
     """One mail, and what was asked for it."""
 
@@ -75,7 +77,7 @@ def main() -> None:
         program = find_server()
         assert program is not None, "no Valkey or Redis server here"
         redis = stack.enter_context(ValkeyServer(program, folder))
-        server = stack.enter_context(SmtpServer())
+        server = stack.enter_context(SmtpServer(rules=[at("END_OF_DATA").accepting().delay(ANSWER_S)]))
         mailer = stack.enter_context((post := Post(redis.url, folder, folder)).mailer())
         run = send_on_time(post, mailer, server, asked)
         broken = judge(run, server)
@@ -119,8 +121,10 @@ def call_back(run: Run, count: int, chance: random.Random) -> None:
     chosen = sorted(
         chance.sample(run.mails, min(len(run.mails), count + count // RACING)), key=lambda mail: mail.due_at
     )
-    racing = chosen[::RACING]
-    waiting = [mail for place, mail in enumerate(chosen) if place % RACING]
+    # In the first half only, so that those which take the place of one that was too late still wait.
+    racing = chosen[: len(chosen) // 2 : RACING // 2]
+    raced = set(racing)
+    waiting = [mail for mail in chosen if mail not in raced]
     for _ in range(count - len(racing)):
         _call_back(run, waiting.pop(0))
     for mail in racing:

@@ -5,13 +5,18 @@ server took its last byte and never answered; which those are, and what becomes 
 """
 
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import click
 
 from postroom.cli.acting import act_on, ids_argument
 from postroom.cli.consent import ask_consent, yes_option
 from postroom.cli.output import print_line
+from postroom_contract.error_codes import ErrorCode
 from postroom_contract.outcome import State
+
+if TYPE_CHECKING:
+    from postroom.receipt import Receipt
 
 HELP = """Decide about messages that may have been delivered ("OnUnknown": "hold").
 
@@ -69,5 +74,10 @@ def drop(delivery_ids: tuple[str, ...], *, is_agreed: bool) -> None:
     count = len(delivery_ids)
     what = "this message" if count == 1 else f"these {count} messages"
     ask_consent(f"Give {what} up? Nothing is sent again, and the outcome is unknown.", is_agreed=is_agreed)
-    # Only what is held: an id from elsewhere must not call back a message that is on its way.
-    act_on(delivery_ids, lambda receipt: receipt.state() is State.HELD and receipt.cancel())
+    act_on(delivery_ids, lambda receipt: _is_in_doubt(receipt) and receipt.cancel())
+
+
+def _is_in_doubt(receipt: "Receipt") -> bool:
+    # An id from elsewhere must not call back a message that is on its way; dead ones, held too, are dropped by `dead`.
+    why = receipt.why()
+    return receipt.state() is State.HELD and why is not None and why.code is ErrorCode.UNKNOWN_OUTCOME

@@ -114,6 +114,19 @@ def test_drop_takes_what_is_held_only(command: Command, redis_url: str, mailer: 
     assert [(one["done"], one["state"]) for one in lines(done.stdout)] == [(False, "queued"), (False, "not_found")]
 
 
+def test_dead_messages_are_not_for_these_commands(command: Command, redis_url: str, mailer: Mailer) -> None:
+    """They are held as well, but for another reason: `postroom dead` is for them."""
+    dead = mailer.send(BLOCK_MESSAGE, BLOCK_SESSION).id
+    with connect(redis_url) as client:
+        client.hset(record_key(dead), mapping={"state": "held", "code": "1401", "reason": "unknown_key"})
+    sent = command("held", "send", dead, POSTROOM_BROKER_URL=redis_url)
+    dropped = command("held", "drop", dead, "--yes", POSTROOM_BROKER_URL=redis_url)
+
+    assert (sent.exit_code, dropped.exit_code) == (16, 16)
+    assert lines(dropped.stdout) == [{"id": dead, "done": False, "state": "held"}]
+    assert command("held", "list", POSTROOM_BROKER_URL=redis_url).stdout == ""
+
+
 @pytest.mark.parametrize("arguments", [("list",), ("send", NOBODY), ("drop", NOBODY, "--yes")])
 def test_redis_away_is_one_line(command: Command, away_url: str, arguments: tuple[str, ...]) -> None:
     """The address is named."""
