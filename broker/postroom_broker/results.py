@@ -1,8 +1,8 @@
 """Reading back what Celery stored about a delivery, and waiting for it.
 
 Owns the names and the form of Celery's result records, the waiting by subscription for a final one, or for the ledger to say
-that there will be none until an operator decides, and the storing of one where the ledger cannot. It hands out records as they are; what is sealed in them is opened, and
-what they mean is told, by the contract's outcomes.
+that there will be none until an operator decides, and the storing of one where the ledger cannot. It hands out records as
+they are; what is sealed in them is opened, and what they mean is told, by the contract's outcomes.
 """
 
 from __future__ import annotations
