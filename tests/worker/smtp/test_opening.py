@@ -196,7 +196,7 @@ async def test_tls_to_a_port_in_clear_text_is_201() -> None:
         (at("TLS").reset(), {(201, "handshake_failed", True), (1200, "disconnected", True)}),
         (at("TLS").stall(), {(201, "timed_out", True)}),
     ],
-    ids=str,
+    ids=("drop", "reset", "stall"),
 )
 async def test_a_handshake_broken_off_may_be_tried_again(
     rule: Rule, expected: set[object], trusted: CertificateKit
