@@ -4,7 +4,6 @@ Owns the arguments that say so, what is told of names that mean none or several,
 dropped. What is done with the chosen ones is `dead`'s, how entries are found the broker's business.
 """
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -12,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from postroom.cli.failure import CommandFailure
-from postroom.cli.output import ExitCode, print_line
+from postroom.cli.consent import ask_consent
+from postroom.cli.output import print_line
 from postroom_broker.death_reasons import DeathReason
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ class Choice:
         """The same, once a person has said that they may be dropped.
 
         Raises:
-            CommandFailure: they may not.
+            Abort: they may not.
         """
         if not self.is_all:
             named = list(self.among(letters))
@@ -97,12 +96,6 @@ def counted(count: int) -> str:
     return "1 dead message" if count == 1 else f"{count} dead messages"
 
 
-def refuse_to_guess() -> None:
-    """End a command that would have to ask, where nobody is there to answer."""
-    if not sys.stdin.isatty():
-        raise click.UsageError("drop removes messages for good, and nobody is here to ask: say --yes")
-
-
 def _ask(count: int) -> None:
-    if count and not click.confirm(f"Drop {counted(count)} for good? The mail will never be sent.", err=True):
-        raise CommandFailure("nothing was dropped", ExitCode.INTERRUPTED)
+    if count:
+        ask_consent(f"Drop {counted(count)} for good? The mail will never be sent.")

@@ -18,15 +18,22 @@ def yes_option() -> Callable[[Command], Command]:
     return click.option("--yes", "is_agreed", is_flag=True, help="Do not ask. Needed where no terminal is.")
 
 
-def ask_consent(question: str, *, is_agreed: bool) -> None:
-    """Return if it may be done.
+def refuse_to_guess() -> None:
+    """Return if there is a terminal at which a person can be asked.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if not sys.stdin.isatty():
+        raise click.UsageError("this cannot be undone, and nobody is there to be asked: give --yes")
+
+
+def ask_consent(question: str) -> None:
+    """Return if a person says yes.
 
     Raises:
         UsageError: nobody is there to be asked.
         Abort: the answer was no.
     """
-    if is_agreed:
-        return
-    if not sys.stdin.isatty():
-        raise click.UsageError("this cannot be undone, and nobody is there to be asked: give --yes")
+    refuse_to_guess()
     click.confirm(question, abort=True, err=True)

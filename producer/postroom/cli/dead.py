@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from postroom.cli.choosing import Choice, choice_options, counted, of_reason, reason_option, refuse_to_guess
+from postroom.cli.choosing import Choice, choice_options, counted, of_reason, reason_option
+from postroom.cli.consent import refuse_to_guess, yes_option
 from postroom.cli.failure import CommandFailure
 from postroom.cli.output import ExitCode, print_line
 from postroom_broker.death_reasons import explain
@@ -94,17 +95,17 @@ def requeue(names: tuple[str, ...], reason: str | None, *, is_all: bool) -> None
 
 @dead.command(short_help="Remove dead messages for good.")
 @choice_options
-@click.option("--yes", "is_sure", is_flag=True, help="Do not ask.")
-def drop(names: tuple[str, ...], reason: str | None, *, is_all: bool, is_sure: bool) -> None:
+@yes_option()
+def drop(names: tuple[str, ...], reason: str | None, *, is_all: bool, is_agreed: bool) -> None:
     """Remove dead messages for good: their mail will never be sent.
 
     At a terminal you are asked first; elsewhere --yes is needed.
     """
     choice = Choice(names, is_all, reason)
-    if not is_sure:
+    if not is_agreed:
         refuse_to_guess()
     with _dead_letters() as letters:
-        chosen = choice.among(letters) if is_sure else choice.agreed(letters)
+        chosen = choice.among(letters) if is_agreed else choice.agreed(letters)
         results = _decide(chosen, lambda letter: "dropped" if letters.drop(letter) else "gone")
     _end(results, choice)
 

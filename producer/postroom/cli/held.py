@@ -73,7 +73,8 @@ def drop(delivery_ids: tuple[str, ...], *, is_agreed: bool) -> None:
     """Give messages up."""
     count = len(delivery_ids)
     what = "this message" if count == 1 else f"these {count} messages"
-    ask_consent(f"Give {what} up? Nothing is sent again, and the outcome is unknown.", is_agreed=is_agreed)
+    if not is_agreed:
+        ask_consent(f"Give {what} up? Nothing is sent again, and the outcome is unknown.")
     act_on(delivery_ids, lambda receipt: _is_in_doubt(receipt) and receipt.cancel())
 
 

@@ -22,7 +22,7 @@ def group(debug): pass
 
 @group.command()
 def do():
-    ask_consent("Really?", is_agreed=False)
+    ask_consent("Really?")
     click.echo("done")
 
 group(["do"])
@@ -33,7 +33,8 @@ group(["do"])
 @yes_option()
 def do(*, is_agreed: bool) -> None:
     """Do what cannot be undone."""
-    ask_consent("Really?", is_agreed=is_agreed)
+    if not is_agreed:
+        ask_consent("Really?")
     click.echo("done")
 
 
