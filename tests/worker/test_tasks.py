@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,7 +19,7 @@ from postroom_broker import keys
 from postroom_broker.ledger.claims import Claims
 from postroom_broker.ledger.record import record_key
 from postroom_contract.delivery import Delivery, Progress
-from postroom_contract.errors import PostroomError, SmtpCommandException
+from postroom_contract.errors import ExpiredException, PostroomError, SmtpCommandException
 from postroom_contract.names import QUEUE_NORMAL
 from postroom_contract.outcome import Sent
 from postroom_contract.sealing import Keyring, generate_key
@@ -114,7 +118,9 @@ class Ledgered:
         self.url = url
         self.lease = 0
 
-    def run(self, delivery: Delivery, payload: str | None = None) -> tuple[Any, Context]:
+    def run(
+        self, delivery: Delivery, payload: str | None = None, now: Callable[[], datetime] | None = None
+    ) -> tuple[Any, Context]:
         """Run it once under a new lease; return what it returned or raised, and its request."""
         self.lease += 1
         lease = f"lease:a.{self.lease}.1"
@@ -127,6 +133,7 @@ class Ledgered:
 
         async def once() -> Any:
             office, claims = Office(KEYS, PASSWORD_KEYS, SessionCache(), (), 1_000_000), Claims(self.url)
+            office = replace(office, now=now or office.now)
             try:
                 return await DeliverTask(lambda: office, lambda: claims).arun(request, payload or delivery.seal(KEYS))
             except Exception as raised:  # noqa: BLE001 -- the test looks at it
@@ -196,3 +203,24 @@ def test_a_bug_loses_no_mail(ledgered: Ledgered, monkeypatch: pytest.MonkeyPatch
 
     assert json.loads(dead)["reason"] == "bug"
     assert b"ann@" not in dead
+
+
+def test_a_worker_whose_clock_is_wrong_lets_no_mail_expire(ledgered: Ledgered) -> None:
+    """Redis' clock decides: a worker a day ahead sends what has an hour left, and one a day behind not what is over."""
+    ahead, behind = (partial(_shifted, timedelta(days=days)) for days in (1, -1))
+    with SmtpServer() as server:
+        delivery = a_delivery(server, "ann@example.com")
+        in_time = delivery.model_copy(update={"expires_at": datetime.now(UTC) + timedelta(hours=1)})
+        too_late = a_delivery(server, "bob@example.com").model_copy(
+            update={"expires_at": datetime(2020, 1, 1, tzinfo=UTC)}
+        )
+        sent, _ = ledgered.run(in_time, now=ahead)
+        expired, _ = ledgered.run(too_late, now=behind)
+
+        assert [message.recipients for message in server.messages] == [("ann@example.com",)]
+    assert isinstance(sent, Sent)
+    assert isinstance(expired, ExpiredException)
+
+
+def _shifted(by: timedelta) -> datetime:
+    return datetime.now(UTC) + by

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -49,6 +49,8 @@ class Claim:
     # An earlier worker let the last octets leave, and nobody knows what came of it.
     in_doubt: bool = False
     progress: str | None = None
+    # The server's clock, by which mail is due and expires; None where there is no server to ask.
+    now: datetime | None = field(default=None, compare=False)
 
 
 class Act(StrEnum):
@@ -91,10 +93,11 @@ class Claims:
     async def claim(self, delivery_id: str, lease: str) -> Claim:
         """Begin an attempt; from now on no other worker can commit or settle under an earlier lease."""
         answer = await self._until_told(lambda: self._claims.ask([record_key(delivery_id)], [lease]))
-        standing, committed, progress, result = answer
+        standing, committed, progress, result, now = answer
         if result:
             await self._store_elsewhere(delivery_id, result.decode())
-        return Claim(Standing(standing.decode()), bool(committed), progress.decode() or None)
+        clock = datetime.fromtimestamp(float(now), UTC)
+        return Claim(Standing(standing.decode()), bool(committed), progress.decode() or None, clock)
 
     async def commit(self, delivery_id: str, lease: str, progress: str, expires_at: datetime | None) -> Standing:
         """Note that the last octets are about to leave; they may only where the answer is "ours".
