@@ -9,6 +9,7 @@ from typing import Any
 from postroom import Sent
 from postroom.testing import SmtpServer, at
 from postroom_broker import keys
+from postroom_broker.ledger.record import record_key
 from postroom_worker.app import LEASE_S
 from tests.support.post import Post, a_message
 from tests.support.returns import returns
@@ -107,8 +108,9 @@ def test_a_message_that_waits_for_a_slot_survives_a_broken_connection(post: Post
     with SmtpServer(rules=[at("END_OF_DATA").hold()]) as server, post.worker("-c", "1"), post.mailer() as mailer:
         session = post.session(server, use_ssl=False, password=None)
         receipts = [mailer.send(a_message(number), session) for number in range(2)]
-        server.wait_for(lambda: server.open_transactions == 1, timeout_s=30)
         with connect(post.redis_url) as client:
+            # Before its commit is written down, a broken connection would put the first message off.
+            wait_until(lambda: client.hexists(record_key(receipts[0].id), "committed"), 30, "the commit")
             break_connections(client)
             wait_until(lambda: int(client.hlen(keys.UNACKED)) == len(receipts), 30, "the second to be taken")
             break_connections(client)

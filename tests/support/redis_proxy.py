@@ -34,6 +34,7 @@ class RedisProxy:
         fault: Fault | None = None,
         *,
         listener: socket.socket | None = None,
+        times: int = 1_000_000,
     ) -> None:
         """Prepare a proxy; without a fault it only forwards.
 
@@ -42,10 +43,12 @@ class RedisProxy:
             word: the command to wait for, e.g. `b"EXEC"`.
             fault: what happens to it, each time.
             listener: where to listen, if not on a port of its own.
+            times: how often it happens; by default to all that the test will send.
         """
         self._redis_port = redis_port
         self._word = word
         self._fault = fault
+        self._left = times
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self._listener = listener or socket.create_server(("127.0.0.1", 0))
@@ -97,7 +100,8 @@ class RedisProxy:
     def _forward_commands(self, client: socket.socket, server: socket.socket, is_silent: threading.Event) -> None:
         with contextlib.suppress(OSError):
             while data := client.recv(CHUNK_BYTES):
-                is_hit = self._fault is not None and self._word in data
+                is_hit = self._fault is not None and self._left > 0 and self._word in data
+                self._left -= is_hit
                 if is_hit and self._fault is not Fault.CUT_BEFORE:
                     is_silent.set()
                 if not is_hit or self._fault in {Fault.LOSE_ANSWER, Fault.CUT_AFTER}:

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError  # noqa: A004 -- redis-py's own, which is no built-in one
 
 from postroom_broker import keys
 from postroom_broker.connection import aconnect, translated
@@ -112,7 +113,14 @@ class Claims:
             BrokerUnavailable: no answer came. The octets must not leave; what was noted, a settlement sets right.
         """
         limit = "" if expires_at is None else f"{expires_at.timestamp():.3f}"
-        answer = await self._commits.ask([record_key(delivery_id)], [lease, progress, limit])
+        told = [record_key(delivery_id)], [lease, progress, limit]
+        try:
+            answer = await self._commits.ask(*told)
+        except BrokerUnavailable as away:
+            if not isinstance(away.__cause__, ConnectionError):
+                raise
+            # A blip: it may or may not have been noted, and noting it twice is the same as once.
+            answer = await self._commits.ask(*told)
         return Standing(answer.decode())
 
     async def settle(self, delivery_id: str, lease: str, settlement: Settlement) -> Standing:

@@ -393,6 +393,16 @@ def test_a_commit_without_an_answer_is_an_error_at_once(ledger: Ledger, each_ser
     assert ledger.field("committed") is None
 
 
+@pytest.mark.parametrize("fault", [Fault.CUT_BEFORE, Fault.CUT_AFTER])
+def test_a_commit_survives_a_blip(ledger: Ledger, each_server: ValkeyServer, fault: Fault) -> None:
+    """One broken connection: it is noted, whether or not it had been before, and the mail need not be put off."""
+    ledger.claim(FIRST)
+    with RedisProxy(each_server.port, b"EVALSHA", fault, times=1) as proxy:
+        standing = ledger.run(lambda claims: claims.commit(ID, FIRST, "p", None), proxy.url)
+
+    assert (standing, ledger.field("committed")) == (Standing.OURS, FIRST)
+
+
 def test_claims_and_ends_wait_until_the_server_is_back(valkey_program: Path, tmp_path: Path) -> None:
     """An outage in the middle costs time and nothing else, however often the question has to be asked."""
     with ValkeyServer(valkey_program, tmp_path) as server:
