@@ -27,7 +27,7 @@ EXTENSIONS = ("PIPELINING", "SIZE 10485760", "8BITMIME", "SMTPUTF8", "ENHANCEDST
 BACKLOG = 1024
 
 # A test that waits longer has failed; on a loaded machine a process may need seconds to come up.
-WAIT_TIMEOUT_S = 10.0
+WAIT_TIMEOUT_S = 30.0
 
 Returned = TypeVar("Returned")
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from postroom_worker.smtp.connection import SmtpConnection
 from tests.support.waiting import wait_until_async
 
-WAIT_S = 5.0
+WAIT_S = 30.0
 
 
 class Peer:

@@ -23,7 +23,7 @@ from tests.worker.smtp.sending import (
     open_descriptors,
 )
 
-WAIT_S = 10
+WAIT_S = 30
 
 
 def send(cache: SessionCache, access: Access, *, close_session: bool = False) -> "asyncio.Task[TransactionReport]":

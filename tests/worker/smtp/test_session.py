@@ -334,7 +334,7 @@ async def test_the_commit_comes_just_before_the_last_octets(content: bytes) -> N
         return at("BODY").after_octets(octets).when(note)
 
     async def commit(_admitted: tuple[str, ...]) -> None:
-        await wait_until_async(lambda: not due or passed, 5)
+        await wait_until_async(lambda: not due or passed, 30)
         assert passed == ([due] if due else [])
 
     rules = [passing(due), passing(due + 1)] if due else [passing(1)]
@@ -355,7 +355,7 @@ async def test_a_refusal_while_the_commit_waits_is_heard() -> None:
 
         async def commit(_admitted: tuple[str, ...]) -> None:
             server.release()
-            await wait_until_async(lambda: session._connection.has_reply, 5)
+            await wait_until_async(lambda: session._connection.has_reply, 30)
 
         report = await session.send(ENVELOPE, b"x" * 70 + b"\r\n" + CONTENT * 1000, commit)
 
@@ -376,7 +376,7 @@ async def test_a_failing_commit_keeps_the_message_back() -> None:
             await session.send(ENVELOPE, CONTENT, commit)
 
         assert not session.is_alive
-        await wait_until_async(lambda: server.open_connections == 0, 5)
+        await wait_until_async(lambda: server.open_connections == 0, 30)
         assert server.messages == ()
         assert "QUIT" not in server.connections[0].verbs
 
@@ -400,7 +400,7 @@ async def test_a_connection_that_ends_while_the_commit_waits_sent_nothing() -> N
 
         async def commit(_admitted: tuple[str, ...]) -> None:
             server.drop_connections()
-            await wait_until_async(lambda: not session.is_alive and session._connection._ended, 5)
+            await wait_until_async(lambda: not session.is_alive and session._connection._ended, 30)
 
         report = await session.send(ENVELOPE, CONTENT, commit)
 
@@ -421,18 +421,18 @@ async def test_a_cancellation_before_the_commit_stops_it(phase: Any) -> None:
     with SmtpServer(rules=[at(phase).stall()], extensions=[*ROOMY]) as server:
         session, sending = await start(server, Timeouts())
         if phase == "BODY":
-            await wait_until_async(lambda: session._connection._is_paused, 5)
+            await wait_until_async(lambda: session._connection._is_paused, 30)
         else:
-            await wait_until_async(lambda: phase in server.connections[0].verbs, 5)
+            await wait_until_async(lambda: phase in server.connections[0].verbs, 30)
         sending.cancel()
         with pytest.raises(asyncio.CancelledError):
             await sending
 
         assert not session.is_alive
         if phase != "BODY":  # there the server has stopped reading, and does not notice
-            await wait_until_async(lambda: server.open_connections == 0, 5)
+            await wait_until_async(lambda: server.open_connections == 0, 30)
         assert server.messages == ()
-    await wait_until_async(lambda: open_descriptors() <= before, 5)
+    await wait_until_async(lambda: open_descriptors() <= before, 30)
 
 
 async def test_a_cancellation_in_the_commit_stops_it() -> None:
@@ -450,7 +450,7 @@ async def test_a_cancellation_in_the_commit_stops_it() -> None:
         sending.cancel()
         with pytest.raises(asyncio.CancelledError):
             await sending
-        await wait_until_async(lambda: server.open_connections == 0, 5)
+        await wait_until_async(lambda: server.open_connections == 0, 30)
         assert server.messages == ()
 
 
@@ -459,7 +459,7 @@ async def test_a_cancellation_after_the_commit_waits_for_the_reply() -> None:
     with SmtpServer(rules=[at("END_OF_DATA").hold()]) as server:
         session = await open_to(server)
         sending = asyncio.create_task(session.send(ENVELOPE, CONTENT, no_commit))
-        await wait_until_async(lambda: session._connection._expected == 1 and _is_committed(sending), 5)
+        await wait_until_async(lambda: session._connection._expected == 1 and _is_committed(sending), 30)
         sending.cancel()
         await asyncio.sleep(0)
         server.release()
@@ -482,7 +482,7 @@ async def test_after_a_cancellation_the_wait_is_short(times: int) -> None:
     with SmtpServer(rules=[at("END_OF_DATA").accepting().stall()]) as server:
         session = await open_to(server, timeouts=timeouts)
         sending = asyncio.create_task(session.send(ENVELOPE, CONTENT, no_commit))
-        await wait_until_async(lambda: server.messages, 5)
+        await wait_until_async(lambda: server.messages, 30)
         for _ in range(times):
             sending.cancel()
             await asyncio.sleep(0)
@@ -500,7 +500,7 @@ async def test_a_lost_connection_after_a_cancellation_is_told_as_such() -> None:
     with SmtpServer(rules=[at("END_OF_DATA").hold()]) as server:
         session = await open_to(server)
         sending = asyncio.create_task(session.send(ENVELOPE, CONTENT, no_commit))
-        await wait_until_async(lambda: _is_committed(sending), 5)
+        await wait_until_async(lambda: _is_committed(sending), 30)
         sending.cancel()
         await asyncio.sleep(0)
         server.drop_connections()
