@@ -32,7 +32,8 @@ class DnsServer:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._serve, name="dns-server", daemon=True)
-        self.address = f"127.0.0.1:{self._socket.getsockname()[1]}"
+        self.port: int = self._socket.getsockname()[1]
+        self.address = f"127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
         self._thread.start()

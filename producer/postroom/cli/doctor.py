@@ -4,12 +4,15 @@ Owns the options, the exit code and the choice between lines and JSON. What is c
 what findings say the contract's.
 """
 
+import ipaddress
+import re
 import time
 from typing import TYPE_CHECKING
 
 import click
 
 from postroom.cli.output import ExitCode, print_line
+from postroom_contract.address import to_wire
 from postroom_contract.finding import Finding
 from postroom_contract.finding_codes import FindingCode, Severity
 
@@ -39,6 +42,27 @@ _BAD_SETTINGS = {
 }
 _NO_REDIS = {FindingCode.REDIS_AWAY, FindingCode.REDIS_REFUSES}
 
+_DNS_PORT = 53
+
+
+def _an_address(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
+    if text is not None and to_wire(text) is None:
+        raise click.BadParameter("it is not a mail address")
+    return text
+
+
+def _a_name_server(_context: click.Context, _parameter: click.Parameter, text: str | None) -> tuple[str, int] | None:
+    """Read `192.0.2.1`, `192.0.2.1:5353`, `2001:db8::1` or `[2001:db8::1]:5353`."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"\[(.+)\](?::(\d{1,5}))?", text) or re.fullmatch(r"([^:]+)(?::(\d{1,5}))?", text)
+    host, port = (found[1], int(found[2] or _DNS_PORT)) if found else (text, _DNS_PORT)
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        raise click.BadParameter("it is not an IP address, with or without a port") from None
+    return host, port
+
 
 @click.command(short_help="Check the whole chain, and say what to mend.", help=HELP)
 @click.argument("session", required=False)
@@ -47,16 +71,20 @@ _NO_REDIS = {FindingCode.REDIS_AWAY, FindingCode.REDIS_REFUSES}
     type=click.Choice(["producer", "worker"]),
     help="Whose settings these are; by default a worker's where POSTROOM_PASSWORD_KEYS is set.",
 )
-@click.option("--from", "sender", metavar="ADDRESS", help="Who sends; by default the session's user name.")
+@click.option(
+    "--from", "sender", metavar="ADDRESS", callback=_an_address, help="Who sends; by default the session's user name."
+)
 @click.option("--dkim-selector", "selectors", metavar="S", multiple=True, help="A DKIM key to look for; repeatable.")
-@click.option("--resolver", metavar="IP[:PORT]", help="The name server to ask for SPF, DKIM and DMARC.")
+@click.option(
+    "--resolver", metavar="IP[:PORT]", callback=_a_name_server, help="The name server to ask for SPF, DKIM and DMARC."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line instead.")
 def doctor(  # noqa: PLR0913 -- one for each option
     session: str | None,
     side: "Side | None",
     sender: str | None,
     selectors: tuple[str, ...],
-    resolver: str | None,
+    resolver: tuple[str, int] | None,
     *,
     as_json: bool,
 ) -> None:

@@ -28,7 +28,8 @@ class Wishes:
     # Personal.
     sender: str | None = None
     selectors: tuple[str, ...] = ()
-    resolver: str | None = None
+    # IP address and port of a name server.
+    resolver: tuple[str, int] | None = None
 
     def __repr__(self) -> str:
         """Show no address."""

@@ -77,7 +77,8 @@ async def _check_domain(domain: str, asked: dict[str, Any]) -> None:
     # Whoever has only aiosmtplib can still have mail servers checked.
     from postroom_worker.checkup.records import check_records  # noqa: PLC0415
 
-    tell(await check_records(domain, asked["selectors"], asked["resolver"]))
+    resolver = asked["resolver"] and tuple(asked["resolver"])
+    tell(await check_records(domain, asked["selectors"], resolver))
 
 
 def tell(findings: list[Finding]) -> None:

@@ -20,7 +20,6 @@ from postroom_contract.finding_codes import FindingCode
 # To one server, and to all of them: a person waits.
 TIMEOUT_S = 1.5
 LIFETIME_S = 4.0
-DNS_PORT = 53
 # How many names up the tree a DMARC record is looked for, as the walk of DMARCbis has it.
 MOST_LABELS = 8
 
@@ -36,13 +35,13 @@ class _NoDomain(Exception):
     """There is no such name."""
 
 
-async def check_records(domain: str, selectors: Sequence[str], resolver: str | None) -> list[Finding]:
+async def check_records(domain: str, selectors: Sequence[str], resolver: tuple[str, int] | None) -> list[Finding]:
     """What receivers see of a domain.
 
     Args:
         domain: of the sender, in A-labels.
         selectors: names of DKIM keys, as the provider told them.
-        resolver: the name server to ask, an IP address with or without `:port`; None for this machine's.
+        resolver: IP address and port of the name server to ask; None for this machine's.
     """
     try:
         ask = _Resolver(resolver)
@@ -62,14 +61,13 @@ async def check_records(domain: str, selectors: Sequence[str], resolver: str | N
 class _Resolver:
     """Asks for TXT records."""
 
-    def __init__(self, address: str | None) -> None:
+    def __init__(self, address: tuple[str, int] | None) -> None:
         self._resolver = dns.asyncresolver.Resolver(configure=address is None)
         self._resolver.timeout = TIMEOUT_S
         self._resolver.lifetime = LIFETIME_S
         if address is not None:
-            host, port = split_address(address)
+            host, self._resolver.port = address
             self._resolver.nameservers = [host]
-            self._resolver.port = port
 
     async def texts(self, name: str) -> list[str]:
         try:
@@ -81,16 +79,6 @@ class _Resolver:
         except (dns.exception.DNSException, OSError) as away:
             raise _Unanswered from away
         return [b"".join(row.strings).decode("ascii", "replace") for row in answer]
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """An IP address and a port: `192.0.2.1`, `192.0.2.1:5353`, `2001:db8::1` or `[2001:db8::1]:5353`."""
-    bracketed = re.fullmatch(r"\[(.+)\](?::(\d+))?", address)
-    plain = re.fullmatch(r"([^:]+)(?::(\d+))?", address)
-    found = bracketed or plain
-    if found is None:
-        return address, DNS_PORT
-    return found[1], int(found[2] or DNS_PORT)
 
 
 async def _spf(ask: _Resolver, domain: str) -> Finding:
