@@ -82,6 +82,7 @@ class FindingCode(StrEnum):
     PORT_CLOSED = "port_closed"
     PORT_SILENT = "port_silent"
     PORT_UNREACHABLE = "port_unreachable"
+    SERVER_SLOW = "server_slow"
     NOT_SMTP = "not_smtp"
     NO_SOCKET = "no_socket"
     CONNECTION_LOST = "connection_lost"
@@ -337,6 +338,11 @@ EXPLANATIONS: Mapping[FindingCode, Explanation] = {
     FindingCode.PORT_UNREACHABLE: Explanation(
         _ERROR, "Session {about}: the network has no way to its host.", "Mend routes, or IPv6, of this machine."
     ),
+    FindingCode.SERVER_SLOW: Explanation(
+        _WARNING,
+        "Session {about}: the server answers so slowly that its check was ended after {seconds} s.",
+        "Mail may go out all the same, for workers are more patient. Ask its operator.",
+    ),
     FindingCode.NOT_SMTP: Explanation(
         _ERROR, "Session {about}: what answers on port {port} does not speak SMTP.", "Mend `host` and `port`."
     ),
@@ -345,8 +351,8 @@ EXPLANATIONS: Mapping[FindingCode, Explanation] = {
     ),
     FindingCode.CONNECTION_LOST: Explanation(
         _ERROR,
-        "Session {about}: the server hung up ({phase}).",
-        "It may be restarting, or not want this address; try again and ask its operator.",
+        "Session {about}: the connection was lost at {phase} ({reason}).",
+        "The server may be overloaded or restarting, or not want this address; try again and ask its operator.",
     ),
     FindingCode.CONNECTION_REFUSED: Explanation(
         _ERROR,

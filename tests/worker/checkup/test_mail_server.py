@@ -10,6 +10,7 @@ import pytest
 
 from postroom import Anonymous, BasicEmailSessionDetails, EncryptedText, Keyring, ServerDetails, UserCredentials
 from postroom.testing import CertificateKit, SmtpServer, at
+from postroom_contract.finding import Finding
 from postroom_contract.finding_codes import FindingCode
 from postroom_contract.sealing import generate_key
 from postroom_worker.checkup.mail_server import Visit, check_mail_server, sender_of
@@ -29,7 +30,9 @@ def details(port: int, *, host: str | EncryptedText = "localhost", username: Any
 
 def check(visit: Visit) -> list[FindingCode]:
     """What is found."""
-    return [finding.code for finding in asyncio.run(check_mail_server(visit))]
+    found: list[Finding] = []
+    asyncio.run(check_mail_server(visit, found.append))
+    return [finding.code for finding in found]
 
 
 @pytest.fixture

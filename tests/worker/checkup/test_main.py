@@ -8,15 +8,17 @@ import subprocess
 import sys
 from typing import Any
 
-from postroom.testing import SmtpServer, free_port
+from postroom.testing import SmtpServer, at, free_port
 from postroom_contract.sealing import generate_key
 
 
-def ask(sessions: dict[str, Any], *, is_worker: bool = False, **variables: str) -> list[tuple[str, str]]:
+def ask(
+    sessions: dict[str, Any], *, is_worker: bool = False, sender: str | None = None, **variables: str
+) -> list[tuple[str, str]]:
     """Code and subject of each finding."""
     asked: dict[str, Any] = {
         "sessions": sessions,
-        "sender": None,
+        "sender": sender,
         "selectors": [],
         "resolver": None,
         "is_worker": is_worker,
@@ -46,6 +48,15 @@ def test_several_sessions_are_told_apart() -> None:
         found = ask({"good": relay(server.port), "bad": relay(free_port())})
 
     assert found == [("port_closed", "bad"), ("sender_unknown", "good"), ("server_reached", "good")]
+
+
+def test_slow_server_has_told_what_it_had_told() -> None:
+    """Each answer comes just in time, and all of them together do not."""
+    slow = [at(phase).delay(2.8) for phase in ("GREETING", "EHLO", "MAIL", "RSET")]
+    with SmtpServer(rules=slow) as server:
+        found = ask({"slow": relay(server.port)}, sender="ann@[127.0.0.1]")
+
+    assert found == [("server_reached", "slow"), ("server_slow", "slow")]
 
 
 def test_settings_of_a_worker_are_checked_where_one_runs() -> None:

@@ -64,10 +64,9 @@ async def _check_server(visit: Visit, turn: asyncio.Semaphore) -> None:
     async with turn:
         try:
             async with asyncio.timeout(MOST_S):
-                tell(await check_mail_server(visit))
+                await check_mail_server(visit, lambda finding: tell([finding]))
         except TimeoutError:
-            port = visit.details.server_details.port
-            tell([Finding(FindingCode.PORT_SILENT, visit.name, {"port": port})])
+            tell([Finding(FindingCode.SERVER_SLOW, visit.name, {"seconds": MOST_S})])
 
 
 async def _check_domain(domain: str, asked: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ _FINDINGS: dict[tuple[ErrorCode, str | None], FindingCode] = {
     (ErrorCode.INVALID_PORT, "not_smtp"): FindingCode.NOT_SMTP,
     (ErrorCode.SSL_REQUIRED, None): FindingCode.TLS_FROM_FIRST_BYTE,
     (ErrorCode.SSL_UNSUPPORTED, None): FindingCode.TLS_FAILED,
+    (ErrorCode.SSL_UNSUPPORTED, "timed_out"): FindingCode.PORT_SILENT,
     (ErrorCode.SSL_UNSUPPORTED, "tls_not_offered"): FindingCode.TLS_NOT_OFFERED,
     (ErrorCode.SSL_UNSUPPORTED, "starttls_not_offered"): FindingCode.STARTTLS_NOT_OFFERED,
     (ErrorCode.SSL_UNSUPPORTED, "starttls_refused"): FindingCode.STARTTLS_REFUSED,

@@ -44,6 +44,9 @@ SOON_DAYS = 14
 _DAY_S = 86400
 
 
+Tell = Callable[[Finding], object]
+
+
 @dataclass(frozen=True, slots=True)
 class Visit:
     """What to check: a session, and what the check needs besides."""
@@ -70,41 +73,41 @@ def sender_of(visit: Visit) -> str | None:
     return to_wire(visit.sender or user or "")
 
 
-async def check_mail_server(visit: Visit) -> list[Finding]:
-    """Go as far as one gets without sending, and tell what was found."""
-    findings: list[Finding] = []
-    access = _open(visit, findings)
+async def check_mail_server(visit: Visit, tell: Tell) -> None:
+    """Go as far as one gets without sending, and tell what is found as soon as it is."""
+    access = _open(visit, tell)
     if access is None:
-        return findings
+        return
     try:
         connection, extensions = await reach(access, local_name=visit.local_name, timeouts=PATIENCE)
     except PostroomError as failed:
-        return [*findings, finding_of(failed, visit.name)]
+        tell(finding_of(failed, visit.name))
+        return
     try:
-        findings += _describe(visit, connection, extensions)
-        if _may_go_on(visit, access, connection, extensions, findings):
+        for finding in _describe(visit, connection, extensions):
+            tell(finding)
+        if _may_go_on(visit, access, connection, extensions, tell):
             if access.has_credentials:
                 with lost_in(access.place, "auth"):
                     await log_in(connection, extensions, access, PATIENCE.command_s)
-                findings.append(Finding(FindingCode.LOGIN_ACCEPTED, visit.name))
-            findings.append(await _try_sender(visit, access, connection))
+                tell(Finding(FindingCode.LOGIN_ACCEPTED, visit.name))
+            tell(await _try_sender(visit, access, connection))
     except PostroomError as failed:
-        findings.append(finding_of(failed, visit.name))
+        tell(finding_of(failed, visit.name))
     finally:
         await connection.quit(PATIENCE.quit_s)
-    return findings
 
 
-def _open(visit: Visit, findings: list[Finding]) -> Access | None:
+def _open(visit: Visit, tell: Tell) -> Access | None:
     """The details in the clear; without a password where it cannot be opened, None where not even the host is known."""
     server = visit.details.server_details
     if visit.password_keyring is not None:
         try:
             return open_credentials(visit.details, visit.password_keyring)
         except PostroomError as closed:
-            findings.append(finding_of(closed, visit.name))
+            tell(finding_of(closed, visit.name))
     elif isinstance(visit.details.credentials, UserCredentials) or isinstance(server.host, EncryptedText):
-        findings.append(Finding(FindingCode.LOGIN_UNCHECKED, visit.name))
+        tell(Finding(FindingCode.LOGIN_UNCHECKED, visit.name))
     if isinstance(server.host, EncryptedText):
         return None
     return Access(server.host, server.port, server.use_ssl, server.allow_cleartext)
@@ -130,20 +133,18 @@ def _describe(visit: Visit, connection: SmtpConnection, extensions: Extensions) 
         yield Finding(FindingCode.NO_PIPELINING, visit.name)
 
 
-def _may_go_on(
-    visit: Visit, access: Access, connection: SmtpConnection, extensions: Extensions, findings: list[Finding]
-) -> bool:
+def _may_go_on(visit: Visit, access: Access, connection: SmtpConnection, extensions: Extensions, tell: Tell) -> bool:
     """Whether login and sender can be tried; what stands in the way without a password known is told."""
     if not isinstance(visit.details.credentials, UserCredentials):
         return True
     if not connection.is_encrypted:
         is_allowed = access.allow_cleartext
         code = FindingCode.CLEAR_TEXT if is_allowed else FindingCode.STARTTLS_NOT_OFFERED
-        findings.append(Finding(code, visit.name))
+        tell(Finding(code, visit.name))
         if not is_allowed:
             return False
     if not access.has_credentials and not extensions.auth_mechanisms:
-        findings.append(Finding(FindingCode.LOGIN_NOT_OFFERED, visit.name))
+        tell(Finding(FindingCode.LOGIN_NOT_OFFERED, visit.name))
     return access.has_credentials
 
 
