@@ -14,5 +14,7 @@ UNACKED_INDEX = "unacked_index"
 DELAYED = "postroom.delayed"
 HELD = "postroom.held"
 DELAYED_MESSAGES = "postroom.delayed.messages"
+# What each living worker tells of itself, by a name that it makes up when it starts (hash, with an expiry).
+WORKERS = "postroom.workers"
 # JSON objects: a dead message with the reason of its death (list).
 DEAD = "postroom.dead"

@@ -45,14 +45,14 @@ class ProducerSettings:
         """
         environment = Environment(variables)
         keyring = environment.keyring("POSTROOM_KEYS")
-        sessions = _read_sessions(environment)
+        sessions = read_sessions(environment)
         broker_url, result_url = read_urls(environment)
         environment.refuse_mistakes()
         assert keyring is not None  # a missing ring is a mistake, and was refused
         return cls(broker_url, result_url, keyring, sessions)
 
 
-def _read_sessions(environment: Environment) -> dict[str, BasicEmailSessionDetails]:
+def read_sessions(environment: Environment) -> dict[str, BasicEmailSessionDetails]:
     """The sessions that POSTROOM_SESSIONS_FILE names: TOML tables `[sessions.<name>]`."""
     path = environment.text("POSTROOM_SESSIONS_FILE")
     if not path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from functools import cache
+from importlib.metadata import version
 from typing import Any, NoReturn
 
 from celery import Celery, bootsteps
@@ -16,12 +17,14 @@ from kombu import Queue
 
 import postroom_broker.celery_results  # noqa: F401 -- lets Celery store our outcomes
 from postroom_broker.ledger.claims import Claims
+from postroom_broker.presence import Presence, digests_of
 from postroom_broker.transport import renew_only_while, work_is
 from postroom_contract.environment import Environment
 from postroom_contract.errors import SettingsException
 from postroom_contract.names import QUEUE_NORMAL, QUEUES
 from postroom_worker.delivery import Office
 from postroom_worker.pool import loop_draining, loop_stopping
+from postroom_worker.presence import Beat, ShowPresence
 from postroom_worker.settings import WorkerSettings, read_concurrency, read_servers
 from postroom_worker.smtp import Limits, SessionCache, Timeouts
 from postroom_worker.tasks import DeliverTask
@@ -51,6 +54,20 @@ class PostroomCelery(Celery):
 
     def _connection(self, url: str, **options: Any) -> Any:  # noqa: ARG002 -- Celery's own signature
         return super()._connection(self._broker_url, **options)  # type: ignore[misc]
+
+    def presence_of(self, worker: Any) -> Beat:
+        """What makes a started worker show; not yet started."""
+        settings = worker_settings()
+        presence = Presence(
+            name=worker.hostname,
+            version=version("postroom"),
+            concurrency=worker.concurrency,
+            lease_s=LEASE_S,
+            key_ids=settings.keyring.ids,
+            key_digests=digests_of(settings.keyring),
+            password_key_digests=digests_of(settings.password_keyring),
+        )
+        return Beat(self._broker_url, presence, lambda: time.monotonic() - worker.pool.loop_turned_at)
 
 
 def make_app(broker_url: str, result_url: str) -> PostroomCelery:
@@ -96,6 +113,7 @@ def make_app(broker_url: str, result_url: str) -> PostroomCelery:
     app.register_task(DeliverTask(desk.office, desk.claims))
     app.steps["worker"].add(OpenOffice)
     app.steps["worker"].add(ShowLife)
+    app.steps["worker"].add(ShowPresence)
     loop_draining.connect(desk.turn_away, weak=False)
     loop_stopping.connect(desk.close, weak=False)
     return app

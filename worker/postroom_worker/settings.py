@@ -82,7 +82,7 @@ class WorkerSettings:
             ),
             "most_idle_s": number("POSTROOM_MOST_IDLE_S", 8, least=0, most=3600),
             "most_age_s": number("POSTROOM_MOST_AGE_S", 300, least=1, most=86400),
-            "ehlo_name": _ehlo_name(environment),
+            "ehlo_name": read_ehlo_name(environment),
         }
         environment.refuse_mistakes()
         assert keyring is not None and password_keyring is not None  # noqa: PT018 -- missing rings were refused above
@@ -115,7 +115,8 @@ def _roots(environment: Environment) -> tuple[Path, ...]:
     return tuple(roots)
 
 
-def _ehlo_name(environment: Environment) -> str:
+def read_ehlo_name(environment: Environment) -> str:
+    """What to say in EHLO; empty where it is not set."""
     name = environment.text("POSTROOM_EHLO_NAME")
     if name and to_wire(f"postmaster@{name}") is None:
         environment.mistakes.append("POSTROOM_EHLO_NAME is neither a domain nor an address literal")

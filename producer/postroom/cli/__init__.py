@@ -8,6 +8,7 @@ import click
 
 from postroom.cli.dead import dead
 from postroom.cli.demo import demo
+from postroom.cli.doctor import doctor
 from postroom.cli.encrypt import encrypt
 from postroom.cli.failure import CommandGroup
 from postroom.cli.held import held
@@ -38,6 +39,7 @@ HELP = """Send a program's mail through a queue, and learn what became of it.
       11 partial                69 Redis unavailable      2 wrong usage
       12 unknown                70 our own mistake      130 interrupted
       13 cancelled   14 expired   15 held
+      17 doctor: warnings       18 doctor: errors
 """
 
 
@@ -48,5 +50,5 @@ def main(*, debug: bool) -> None:
     """Run one command; its own options stand behind its name."""
 
 
-for command in (demo, keygen, encrypt, send, status, schedule, held, dead, worker):
+for command in (demo, keygen, encrypt, send, status, schedule, held, dead, worker, doctor):
     main.add_command(command)

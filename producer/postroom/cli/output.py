@@ -26,6 +26,9 @@ class ExitCode(IntEnum):
     EXPIRED = 14
     HELD = 15
     NOT_FOUND = 16
+    # Of the doctor: mail is sent, but something is weaker than it should be; mail is not sent, or is lost.
+    WARNINGS = 17
+    ERRORS = 18
     BAD_INPUT = 65
     BROKER_UNAVAILABLE = 69
     OUR_OWN_BUG = 70

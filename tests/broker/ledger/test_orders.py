@@ -412,3 +412,16 @@ def test_a_read_only_replica_refuses(valkey_program: Path, tmp_path: Path) -> No
         enter(server.url)
 
     assert not caught.value.maybe_enqueued
+
+
+def test_record_tells_since_when_it_is_due(orders: Orders, redis_url: str) -> None:
+    """Now, by the server's clock, or its time, which moving it changes."""
+    at, later = datetime.now(UTC) + SOON, datetime.now(UTC) + 2 * SOON
+    orders.enter(DELIVERY, IDENTITY)
+    orders.enter(OTHER, IDENTITY, at)
+    with direct.connect(redis_url) as client:
+        now_s = int(client.time()[0])
+        assert now_s - 60 <= float(client.hget(RECORD, "due")) <= now_s
+        assert float(client.hget(record_key(OTHER.id), "due")) == pytest.approx(at.timestamp())
+        assert orders.reschedule(OTHER.id, later)
+        assert float(client.hget(record_key(OTHER.id), "due")) == pytest.approx(later.timestamp())

@@ -63,6 +63,30 @@ def test_a_delivery_from_end_to_end(each_redis_url: str) -> None:
     client.close()
 
 
+def test_retried_released_and_requeued_mail_is_due_anew(each_redis_url: str) -> None:
+    """What an earlier attempt took is no waiting in the queue."""
+    client: Any = connect(each_redis_url)
+    orders, letters = Orders(client, has_results=True), DeadLetters(client)
+    orders.enter(SealedDelivery("d1", QUEUE_NORMAL, "payload"), Identity(["print"]))
+    waiting = f"{QUEUE_NORMAL}\n{message('d1')}"
+    buried = dead(message("d1"), reason="bug", deliveries=1, queue=QUEUE_NORMAL)
+    steps = [
+        Settlement(Act.RETRY, State.RETRYING, "retry", "p1", waiting, 0.0),
+        Settlement(Act.HOLD, State.HELD, "", "p2", waiting),
+        Settlement(Act.BURY, State.HELD, message=buried),
+    ]
+    began_s = int(client.time()[0])
+    for number, step in enumerate(steps, 1):
+        client.hset("postroom.delivery.d1", "due", 0)
+        asyncio.run(attempt(each_redis_url, lease(client, number), step))
+        orders.release("d1")
+        for letter in letters.scan():
+            assert letters.requeue(letter)
+        assert float(client.hget("postroom.delivery.d1", "due")) >= began_s
+        PROMOTE(client, [keys.DELAYED, keys.DELAYED_MESSAGES], [10])
+    client.close()
+
+
 def lease(client: Any, number: int) -> str:
     """Take the one message, as the transport does."""
     names = [keys.UNACKED, keys.UNACKED_INDEX, f"{QUEUE_NORMAL}.front", QUEUE_NORMAL]

@@ -47,6 +47,22 @@ def test_one_message_wakes_one_of_many(connection: Any, client: Any) -> None:
     assert client.info("commandstats")["cmdstat_evalsha"]["calls"] <= 4
 
 
+def test_a_full_server_is_asked_again_and_ends_no_worker(connection: Any, client: Any) -> None:
+    """It refuses the wait, but a claim it takes, and so the queue is drained; with room again all goes on as before."""
+    taken = consume(connection)
+    drain(connection, lambda: blocked(client) == 1)
+    client.lpush(QUEUE_NORMAL, *(message(str(number)) for number in range(3)))
+    client.config_set("maxmemory", 1)
+    try:
+        drain(connection, lambda: len(taken) == 3)
+        client.config_resetstat()
+        drain(connection, lambda: client.info("commandstats").get("cmdstat_blmove", {}).get("rejected_calls", 0) > 1)
+    finally:
+        client.config_set("maxmemory", 0)
+    client.lpush(QUEUE_NORMAL, message("with room again"))
+    drain(connection, lambda: len(taken) == 4)
+
+
 def test_all_queues_are_waited_for(connection: Any, client: Any) -> None:
     """A message wakes a consumer whichever queue it comes to."""
     taken = {queue: consume(connection, queue) for queue in (QUEUE_URGENT, QUEUE_NORMAL, QUEUE_BULK)}

@@ -1,11 +1,13 @@
 """Opening a session on real servers: EHLO, TLS and clear text, and what never reaches the wire."""
 
+import time
+
 import pytest
 
 from postroom.testing import CertificateKit, Rule, SmtpServer, at, free_port
 from postroom_contract.errors import EmailSessionException, IOException, PostroomError, SmtpCommandException
 from postroom_worker.smtp import Access, Limits, Timeouts
-from postroom_worker.smtp.opening import open_session
+from postroom_worker.smtp.opening import open_session, reach
 from tests.worker.smtp.sending import QUICK, USER, USERS, access_to, fail_to_open, open_to
 
 
@@ -273,3 +275,27 @@ async def test_a_connection_lost_at_ehlo_may_be_tried_again(rule: Rule) -> None:
     assert isinstance(error, IOException)
     assert error.retryable
     assert error.reason in {"disconnected", "timed_out", "protocol_error"}
+
+
+async def test_one_can_look_without_logging_in(trusted: CertificateKit) -> None:
+    """What the server offers, how it is secured, and until when its certificate holds; nobody logs in."""
+    with SmtpServer(tls="implicit", ssl_context=trusted.server_context(), users=USERS) as server:
+        access = access_to(server, use_ssl=True, **USER)
+        connection, extensions = await reach(access, local_name=None, timeouts=QUICK)
+        ends_at, security = connection.certificate_ends_at, connection.security
+        await connection.quit(QUICK.quit_s)
+
+        assert "PLAIN" in extensions.auth_mechanisms
+        assert security in {"TLSv1.2", "TLSv1.3"}
+        assert ends_at is not None
+        assert ends_at > time.time()
+        assert verbs(server) == ("EHLO", "QUIT")
+
+
+async def test_in_the_clear_there_is_no_certificate() -> None:
+    """And that is said."""
+    with SmtpServer() as server:
+        connection, _ = await reach(access_to(server), local_name=None, timeouts=QUICK)
+        await connection.quit(QUICK.quit_s)
+
+        assert (connection.certificate_ends_at, connection.security) == (None, "in the clear")

@@ -98,6 +98,18 @@ class SmtpConnection(asyncio.Protocol):
         return self._transport.get_extra_info("ssl_object") is not None
 
     @property
+    def security(self) -> str:
+        """The TLS version, or that there is none."""
+        tls = self._transport.get_extra_info("ssl_object")
+        return "in the clear" if tls is None else str(tls.version())
+
+    @property
+    def certificate_ends_at(self) -> float | None:
+        """When the server's certificate ends (s since 1970); None in the clear."""
+        told = self._transport.get_extra_info("peercert")
+        return ssl.cert_time_to_seconds(told["notAfter"]) if told else None
+
+    @property
     def own_address(self) -> str:
         """The local end's IP address."""
         name: Any = self._transport.get_extra_info("sockname")

@@ -2,13 +2,14 @@
 
 Owns the order of these steps and the rule that decides between TLS and clear text: credentials travel inside TLS only,
 unless the session says otherwise in so many words, and a server that offered STARTTLS and then fails at it is never
-spoken to in the clear. Called by the session cache; every failure is one of the contract's errors.
+spoken to in the clear. Called by the session cache, and by the checkup up to the login; every failure is one of the
+contract's errors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from postroom_contract.error_codes import ErrorCode
 from postroom_contract.errors import PostroomError
@@ -43,22 +44,11 @@ async def open_session(access: Access, *, local_name: str | None, timeouts: Time
         SmtpCommandException: the server refused the connection or EHLO.
         IOException: the connection was lost, or this machine has no socket to spare.
     """
-    connection = await greet(access, await dial(access.place, timeouts), timeouts)
-    try:
-        name = local_name or address_literal(connection.own_address)
-        extensions = await _say_hello(connection, access, name, timeouts)
-        if _needs_starttls(connection, extensions, access):
-            await _start_tls(connection, access.place, timeouts)
-            extensions = await _say_hello(connection, access, name, timeouts)
-        if access.has_credentials:
-            with _lost_in(access.place, "auth"):
+    connection, extensions = await reach(access, local_name=local_name, timeouts=timeouts)
+    if access.has_credentials:
+        async with _closed_on_failure(connection, timeouts):
+            with lost_in(access.place, "auth"):
                 await log_in(connection, extensions, access, timeouts.command_s)
-    except PostroomError:
-        await connection.quit(timeouts.quit_s)
-        raise
-    except BaseException:
-        connection.abort()
-        raise
     return SmtpSession(
         connection,
         extensions,
@@ -69,8 +59,37 @@ async def open_session(access: Access, *, local_name: str | None, timeouts: Time
     )
 
 
+async def reach(access: Access, *, local_name: str | None, timeouts: Timeouts) -> tuple[SmtpConnection, Extensions]:
+    """Open a session as far as one gets without logging in: what the server is, and what it offers within TLS.
+
+    Raises:
+        EmailSessionException: 100, 101, 200 or 201, or 300 where the server is too old to know logins.
+        SmtpCommandException, IOException: as `open_session`.
+    """
+    connection = await greet(access, await dial(access.place, timeouts), timeouts)
+    async with _closed_on_failure(connection, timeouts):
+        name = local_name or address_literal(connection.own_address)
+        extensions = await _say_hello(connection, access, name, timeouts)
+        if _needs_starttls(connection, extensions, access):
+            await _start_tls(connection, access.place, timeouts)
+            extensions = await _say_hello(connection, access, name, timeouts)
+    return connection, extensions
+
+
+@asynccontextmanager
+async def _closed_on_failure(connection: SmtpConnection, timeouts: Timeouts) -> AsyncIterator[None]:
+    try:
+        yield
+    except PostroomError:
+        await connection.quit(timeouts.quit_s)
+        raise
+    except BaseException:
+        connection.abort()
+        raise
+
+
 async def _say_hello(connection: SmtpConnection, access: Access, name: str, timeouts: Timeouts) -> Extensions:
-    with _lost_in(access.place, "ehlo"):
+    with lost_in(access.place, "ehlo"):
         reply = await connection.ask(f"EHLO {name}".encode(), timeouts.command_s)
         if reply.is_positive:
             return Extensions.from_reply(reply)
@@ -100,7 +119,7 @@ def _needs_starttls(connection: SmtpConnection, extensions: Extensions, access: 
 
 
 async def _start_tls(connection: SmtpConnection, place: Place, timeouts: Timeouts) -> None:
-    with _lost_in(place, "starttls"):
+    with lost_in(place, "starttls"):
         reply = await connection.ask(b"STARTTLS", timeouts.command_s)
     if not reply.is_positive:
         raise _no_tls(place, "starttls_refused", reply, retryable=reply.is_transient)
@@ -119,7 +138,7 @@ def _no_tls(place: Place, reason: str, reply: Reply | None = None, *, retryable:
 
 
 @contextmanager
-def _lost_in(place: Place, phase: str) -> Iterator[None]:
+def lost_in(place: Place, phase: str) -> Iterator[None]:
     """Translate a lost connection: nothing of a message has been sent, so trying again is safe."""
     try:
         yield
