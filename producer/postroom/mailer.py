@@ -50,6 +50,14 @@ class AnyMailer(Protocol):
     ) -> Receipt:
         """Do the same without blocking the event loop."""
 
+    def check(
+        self,
+        message: EmailMessage | Mapping[str, Any],
+        session: BasicEmailSessionDetails | Mapping[str, Any] | str,
+        **options: Unpack[SendOptions],
+    ) -> None:
+        """Refuse what `send` would refuse, and queue nothing."""
+
     def receipt(self, delivery_id: str) -> Receipt:
         """The receipt of a message handed over earlier."""
 
@@ -120,6 +128,20 @@ class Mailer:
     ) -> Receipt:
         """Queue a message without blocking the event loop: the round trip runs in a thread."""
         return await asyncio.to_thread(self.send, message, session, **options)
+
+    def check(
+        self,
+        message: EmailMessage | Mapping[str, Any],
+        session: BasicEmailSessionDetails | Mapping[str, Any] | str,
+        **options: Unpack[SendOptions],
+    ) -> None:
+        """Refuse what `send` would refuse, and queue nothing: for mail that is to be sent later, after a commit.
+
+        Raises:
+            PostroomError: the block's exception for bad input.
+        """
+        check_key(options.get("idempotency_key"))
+        make_delivery(message, session, self._settings.sessions, options)
 
     def receipt(self, delivery_id: str) -> Receipt:
         """The receipt of a message handed over earlier, perhaps by another process."""

@@ -1,0 +1,43 @@
+"""Django itself, set up once for the run, with Postroom as its mail backend and an outbox behind it."""
+
+from collections.abc import Iterator
+
+import django
+import pytest
+from django.conf import settings
+from django.db import connections
+
+from postroom import Anonymous, BasicEmailSessionDetails, ServerDetails
+from postroom.testing import OutboxMailer
+
+SESSION = BasicEmailSessionDetails(
+    server_details=ServerDetails(host="smtp.example.com", port=465), credentials=Anonymous()
+)
+MEMORY = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
+
+settings.configure(
+    INSTALLED_APPS=["postroom.django"],
+    EMAIL_BACKEND="postroom.django.EmailBackend",
+    POSTROOM_SESSION="office",
+    DEFAULT_FROM_EMAIL="Shop <shop@example.com>",
+    SERVER_EMAIL="server@example.com",
+    EMAIL_SUBJECT_PREFIX="[shop] ",
+    DATABASES={"default": MEMORY, "other": MEMORY},
+)
+django.setup()
+
+
+@pytest.fixture
+def outbox() -> Iterator[OutboxMailer]:
+    """What takes the place of the process's mailer; `outbox.outbox` holds what was queued."""
+    from postroom.django import use_mailer  # noqa: PLC0415 -- Django has to be set up first
+
+    with use_mailer(mailer := OutboxMailer({"office": SESSION, "bulk": SESSION})):
+        yield mailer
+
+
+@pytest.fixture(autouse=True)
+def _closed_databases() -> Iterator[None]:
+    """A connection left open would be the next test's warning."""
+    yield
+    connections.close_all()
