@@ -1,30 +1,18 @@
-"""Django itself, set up once for the run, with Postroom as its mail backend and an outbox behind it."""
+"""Django with Postroom as its mail backend, and an outbox behind it."""
 
 from collections.abc import Iterator
 
-import django
 import pytest
-from django.conf import settings
 from django.db import connections
 
 from postroom import Anonymous, BasicEmailSessionDetails, ServerDetails
 from postroom.testing import OutboxMailer
+from tests.support.django_site import set_up
 
 SESSION = BasicEmailSessionDetails(
     server_details=ServerDetails(host="smtp.example.com", port=465), credentials=Anonymous()
 )
-MEMORY = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
-
-settings.configure(
-    INSTALLED_APPS=["postroom.django"],
-    EMAIL_BACKEND="postroom.django.EmailBackend",
-    POSTROOM_SESSION="office",
-    DEFAULT_FROM_EMAIL="Shop <shop@example.com>",
-    SERVER_EMAIL="server@example.com",
-    EMAIL_SUBJECT_PREFIX="[shop] ",
-    DATABASES={"default": MEMORY, "other": MEMORY},
-)
-django.setup()
+set_up()
 
 
 @pytest.fixture
