@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from postroom.testing import SmtpServer
-from tests.support.post import PASSWORD, USERNAME, Post
+from tests.support.post import Post
 from tests.support.waiting import wait_until
 from tests.support.web_site import ROOT, WebSite, program_path
 
@@ -34,17 +34,11 @@ def commands(heading: str) -> list[str]:
 
 
 @pytest.fixture
-def environment(post: Post, tls_server: SmtpServer, tmp_path: Path) -> dict[str, str]:
+def environment(post: Post, tls_server: SmtpServer) -> dict[str, str]:
     """What a web process of the examples is started with: no more than a producer needs."""
-    token = post.encrypt(PASSWORD, tls_server.port, use_ssl=True, username=USERNAME).token
-    sessions = tmp_path / "sessions.toml"
-    sessions.write_text(
-        f'[sessions.shop]\nhost = "localhost"\nport = {tls_server.port}\n'
-        f'username = "{USERNAME}"\npassword = "{token}"\n',
-        encoding="utf-8",
-    )
-    needed = ("POSTROOM_BROKER_URL", "POSTROOM_KEYS")
-    return {name: post.environment[name] for name in needed} | {"POSTROOM_SESSIONS_FILE": str(sessions)}
+    post.name_session("shop", tls_server)
+    needed = ("POSTROOM_BROKER_URL", "POSTROOM_KEYS", "POSTROOM_SESSIONS_FILE")
+    return {name: post.environment[name] for name in needed}
 
 
 @pytest.fixture(params=FRAMEWORKS)
