@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.conf import settings
 from django.core.signals import setting_changed
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from postroom.mailer import AnyMailer
+
+Own = TypeVar("Own", bound="AnyMailer")
 
 _lock = threading.Lock()
 _mailer: AnyMailer | None = None
@@ -40,13 +42,13 @@ def get_mailer() -> AnyMailer:
 
 
 @contextmanager
-def use_mailer(mailer: AnyMailer) -> Iterator[None]:
-    """Put another mailer in its place for a while: a test's `OutboxMailer`."""
+def use_mailer(mailer: Own) -> Iterator[Own]:
+    """Put another mailer in its place for a while, and return it: a test's `OutboxMailer`."""
     global _mailer  # noqa: PLW0603
     with _lock:
         replaced, _mailer = _mailer, mailer
     try:
-        yield
+        yield mailer
     finally:
         with _lock:
             _mailer = replaced

@@ -20,7 +20,7 @@ def outbox() -> Iterator[OutboxMailer]:
     """What takes the place of the process's mailer; `outbox.outbox` holds what was queued."""
     from postroom.django import use_mailer  # noqa: PLC0415 -- Django has to be set up first
 
-    with use_mailer(mailer := OutboxMailer({"office": SESSION, "bulk": SESSION})):
+    with use_mailer(OutboxMailer({"office": SESSION, "bulk": SESSION})) as mailer:
         yield mailer
 
 
