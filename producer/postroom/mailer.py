@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Protocol, Self, Unpack
 
-from postroom.options import SendOptions, check_key
+from postroom.options import SendOptions, check_key, check_names
 from postroom.receipt import Receipt
 from postroom.settings import ProducerSettings
 from postroom.tracking import Tracking
@@ -177,7 +177,9 @@ def make_delivery(
 
     Raises:
         PostroomError: the block's exception for the first mistake, listing all of them.
+        TypeError: there is no such option.
     """
+    check_names(options)
     details: object = session
     if isinstance(session, str):
         details = sessions.get(session)

@@ -64,7 +64,7 @@ def test_a_rich_mail_arrives_whole(post: Post, mailer: Mailer, tls_server: SmtpS
     message.attach_alternative('<img src="cid:logo">', "text/html")
     logo = MIMEImage(b"GIF89a", "gif")
     logo.add_header("Content-ID", "<logo>")
-    message.attach(logo)
+    message.attachments.append(logo)
     message.attach("bill.pdf", b"%PDF", "application/pdf")
     with post.worker():
         assert message.send() == 1
@@ -110,9 +110,11 @@ def test_only_what_was_committed_arrives(post: Post, mailer: Mailer, tls_server:
 
 @pytest.mark.usefixtures("mailer")
 def test_djangos_defaults_deliver_to_a_relay_in_the_clear(post: Post) -> None:
-    """No TLS and no login, as Django's defaults mean it: a relay on this machine takes the mail."""
+    """No TLS and no login, as Django's defaults mean it: a relay on this machine takes the mail, to Bcc alone as well."""
     with SmtpServer() as relay, override_settings(POSTROOM_SESSION=None, EMAIL_PORT=relay.port), post.worker():
         send_mail("Order", "text", "shop@example.com", ["ann@example.com"])
-        relay.wait_for_messages(1, timeout_s=30)
+        EmailMultiAlternatives("News", "text", "shop@example.com", bcc=["bob@example.com"]).send()
+        relay.wait_for_messages(2, timeout_s=30)
 
-    assert relay.messages[0].recipients == ("ann@example.com",)
+    told = {message.recipients: message.parsed()["To"] for message in relay.messages}
+    assert told == {("ann@example.com",): "ann@example.com", ("bob@example.com",): "undisclosed-recipients:;"}

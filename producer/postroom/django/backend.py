@@ -98,7 +98,8 @@ class EmailBackend(BaseEmailBackend):
     def send_messages(self, email_messages: Iterable[DjangoMessage]) -> int:
         """Queue messages, or have them queued by the commit of the transaction that is open.
 
-        All are checked before the first is queued. Each message gets the attribute `postroom_receipt_id`.
+        All are checked before the first is queued. Each message gets the attribute `postroom_receipt_id`, which is None
+        where it was left out in silence.
 
         Returns:
             How many were queued or will be.
@@ -120,6 +121,7 @@ class EmailBackend(BaseEmailBackend):
             mail = _Mail(mailer, translate(message, **fields), session, options, message)
             mail.check()
         except SmtpCommandException as refused:
+            _note_id(message, None)
             self._tell(refused, options["receipt_id"])
             return None
         return mail
@@ -158,7 +160,7 @@ class ImmediateEmailBackend(EmailBackend):
     waits_for_commit = False
 
 
-def _note_id(message: DjangoMessage, receipt_id: str) -> None:
+def _note_id(message: DjangoMessage, receipt_id: str | None) -> None:
     message.postroom_receipt_id = receipt_id  # type: ignore[attr-defined]  # Django lets a message have more
 
 

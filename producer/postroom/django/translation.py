@@ -79,7 +79,7 @@ def _refuse_line_breaks(message: DjangoMessage, headers: dict[str, str]) -> None
             raise BadHeaderError(f"{name if name.isprintable() else 'A header'} holds a line break")
 
 
-def _recipients(message: DjangoMessage, own: dict[str, str]) -> dict[str, list[Mailbox]]:
+def _recipients(message: DjangoMessage, own: dict[str, str]) -> dict[str, Any]:
     shown = [each for each in (*message.to, *message.cc, *message.bcc) if each]
     # A subclass may have recipients of its own: they are sent to, and shown to nobody.
     told = message.recipients()
@@ -90,8 +90,11 @@ def _recipients(message: DjangoMessage, own: dict[str, str]) -> dict[str, list[M
             raise _refused(f"Headers[{name.title()}]", "differs from those the message goes to, whom Postroom shows")
     hidden = [*message.bcc, *(each for each in told if each not in shown)]
     reply_to = [_mailbox(each) for each in message.reply_to if each]
+    to = [_mailbox(each) for each in message.to if each]
     return {
-        "to": [_mailbox(each) for each in message.to if each],
+        "to": to,
+        # Django sends to hidden recipients alone without a word.
+        "undisclosed": not to,
         "cc": [_mailbox(each) for each in message.cc if each],
         "bcc": [_mailbox(each) for each in hidden if each],
         "reply_to": _parse(own["reply-to"]) if "reply-to" in own else reply_to,

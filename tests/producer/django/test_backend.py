@@ -151,12 +151,16 @@ def test_what_django_has_no_word_for(outbox: OutboxMailer) -> None:
 
 
 def test_an_option_that_does_not_exist_is_refused(outbox: OutboxMailer) -> None:
-    """A session nobody configured is a mistake of the program, and is told although the mail may fail in silence."""
+    """A session nobody configured, or a slip of the pen, is told although the mail may fail in silence."""
     message = a_mail()
     message.postroom = {"session": "offise"}  # type: ignore[attr-defined]
 
     with pytest.raises(ArgumentException, match="no session of that name"):
         EmailBackend(fail_silently=True).send_messages([message])
+    message.postroom = {"sent_at": "2099-01-01T00:00:00Z"}  # type: ignore[attr-defined]
+    with pytest.raises(TypeError, match="no keyword 'sent_at'"):
+        message.send()
+    assert outbox.outbox == []
 
 
 def test_an_idempotency_key_gives_the_first_receipt(outbox: OutboxMailer) -> None:
@@ -216,6 +220,7 @@ def test_a_malformed_address_is_refused_or_left_out(outbox: OutboxMailer) -> Non
         EmailBackend().send_messages(mails)
     assert EmailBackend(fail_silently=True).send_messages(mails) == 1
     assert [message.recipients for message in queued(outbox)] == [("ann@example.com",)]
+    assert mails[1].postroom_receipt_id is None  # type: ignore[attr-defined]
 
 
 def test_redis_away_raises(outbox: OutboxMailer, caplog: pytest.LogCaptureFixture) -> None:

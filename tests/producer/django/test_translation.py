@@ -15,7 +15,7 @@ from django.utils.functional import lazystr
 
 from postroom import EmailAddress, EmailMessagePriority, SmtpCommandException
 from postroom.django.translation import translate
-from postroom.errors import ArgumentException, PropertyEmptyException
+from postroom.errors import ArgumentException
 
 
 def a_mail(**changes: Any) -> EmailMessage:
@@ -312,7 +312,9 @@ def test_a_subclass_that_composes_itself_is_refused() -> None:
         translate(Signed("Order", "text", "a@example.com", ["ann@example.com"]))
 
 
-def test_somebody_has_to_be_named_in_to() -> None:
-    """A mail to hidden recipients alone is refused, as the block has it."""
-    with pytest.raises(PropertyEmptyException, match="To"):
-        translate(a_mail(to=[], bcc=["ann@example.com"]))
+def test_hidden_recipients_alone() -> None:
+    """A mail with Bcc only goes out with nobody in To, as Django's users send their newsletters."""
+    message = translate(a_mail(to=[], bcc=["ann@example.com", "bob@example.com"]))
+
+    assert message.undisclosed
+    assert (message.to, message.recipients) == ((), ("ann@example.com", "bob@example.com"))
