@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from postroom.testing import SmtpServer
+from postroom.testing import SmtpServer, free_port
 from tests.support.post import Post
 from tests.support.waiting import wait_until
 from tests.support.web_site import ROOT, WebSite, program_path
@@ -39,6 +39,12 @@ def environment(post: Post, tls_server: SmtpServer) -> dict[str, str]:
     post.name_session("shop", tls_server)
     needed = ("POSTROOM_BROKER_URL", "POSTROOM_KEYS", "POSTROOM_SESSIONS_FILE")
     return {name: post.environment[name] for name in needed}
+
+
+@pytest.fixture
+def away(environment: dict[str, str]) -> None:
+    """No Redis where the web processes look for it."""
+    environment["POSTROOM_BROKER_URL"] = f"redis://127.0.0.1:{free_port()}/0"
 
 
 @pytest.fixture(params=FRAMEWORKS)
@@ -74,6 +80,15 @@ def test_bad_input_is_the_customers_mistake(site: WebSite, environment: dict[str
     assert (answer.status_code, answer.json()["error_code"]) == (400, 1300)
     unknown = site.get("/orders/00000000-0000-4000-8000-000000000000")
     assert unknown.json() == {"state": "not_found"}
+
+
+def test_redis_away_is_told(away: None, site: WebSite) -> None:
+    """The order fails with 500, at the commit or before, the server's log says why, and the next one is answered, too."""
+    answers = [site.post("/orders", {"email": "ann@example.com"}) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [500, 500]
+    wait_until(lambda: "BrokerUnavailable" in site.log, 10, "the server's log")
+    assert "ann@example.com" not in site.log
 
 
 def test_djangos_command_checks_and_sends_a_test_mail(

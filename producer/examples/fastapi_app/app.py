@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from postroom import EmailMessage
-from postroom.errors import PostroomError
+from postroom.errors import BrokerUnavailable, PostroomError
 from postroom.fastapi import PostroomMailer, lifespan
 
 app = FastAPI(lifespan=lifespan)
@@ -35,6 +35,8 @@ async def order(order: Order, mailer: PostroomMailer) -> Any:
             html_body="<p>It is <b>on its way</b>.</p>",
         )
         receipt = await mailer.asend(message, "shop")
+    except BrokerUnavailable:
+        raise  # not the customer's mistake: a 500, and the server's log says why
     except PostroomError as refused:
         return JSONResponse(refused.as_dict(), status_code=400)
     return {"receipt": receipt.id}

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Flask, request
 
 from postroom import EmailMessage
-from postroom.errors import PostroomError
+from postroom.errors import BrokerUnavailable, PostroomError
 from postroom.flask import Postroom
 
 postroom = Postroom()
@@ -32,6 +32,8 @@ def create_app(**config: Any) -> Flask:
                 html_body="<p>It is <b>on its way</b>.</p>",
             )
             receipt = postroom.send(message)
+        except BrokerUnavailable:
+            raise  # not the customer's mistake: a 500, and the server's log says why
         except PostroomError as refused:
             return refused.as_dict(), 400
         return {"receipt": receipt.id}, 202

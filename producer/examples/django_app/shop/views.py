@@ -18,6 +18,7 @@ def order(request: HttpRequest) -> JsonResponse:
     message.attach_alternative("<p>It is <b>on its way</b>.</p>", "text/html")
     message.attach("terms.txt", "Pay within a week.", "text/plain")
     try:
+        # Redis is asked when the request's transaction commits: should it be away, Django answers 500 and logs why.
         message.send()
     except PostroomError as refused:
         return JsonResponse(refused.as_dict(), status=400)
