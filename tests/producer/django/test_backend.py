@@ -18,7 +18,7 @@ from django.core import mail
 from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.core.mail.message import BadHeaderError
 from django.db import transaction
-from django.test import override_settings
+from django.test import TestCase, override_settings
 
 from postroom import BrokerUnavailable, EmailMessagePriority, IdempotencyException, SmtpCommandException, State
 from postroom.django import EmailBackend, ImmediateEmailBackend
@@ -319,6 +319,15 @@ def test_the_immediate_backend_waits_for_nothing(outbox: OutboxMailer) -> None:
         ImmediateEmailBackend().send_messages([a_mail("alarm")])
 
     assert [message.subject for message in queued(outbox)] == ["alarm"]
+
+
+def test_djangos_test_case_may_run_what_waits(outbox: OutboxMailer) -> None:
+    """Inside a test's transaction, which never commits, `captureOnCommitCallbacks` lets the mail be queued."""
+    with rolled_back(), TestCase.captureOnCommitCallbacks(execute=True):
+        a_mail().send()
+        assert outbox.outbox == []
+
+    assert len(outbox.outbox) == 1
 
 
 def test_another_database_s_transaction_may_be_the_one(outbox: OutboxMailer) -> None:
