@@ -23,10 +23,10 @@ AGAINST ?= postroom
 CHAOS ?= storm
 
 .DEFAULT_GOAL := help
-.PHONY: help venv node servers demo test check bench chaos format lock clean
+.PHONY: help venv node servers django-suite demo test check bench chaos format lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 venv: $(STAMP) ## make .venv with the locked tools and Postroom itself
 
@@ -45,6 +45,17 @@ node: tests/node/node_modules/.installed ## fetch the Node packages that some te
 
 tests/node/node_modules/.installed: tests/node/package-lock.json
 	cd tests/node && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+# Django's wheel has no tests, its source archive has. Version and hash are the lock's for Python 3.11.
+django-suite: .django-suite/.installed ## fetch Django's own test suite, part of which is run on our mail backend
+
+.django-suite/.installed: requirements/dev.txt | $(STAMP)
+	rm -rf .django-suite
+	mkdir .django-suite
+	sed -n "/^django==5/,/[^\\\\]$$/p" requirements/dev.txt > .django-suite/django.txt
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --require-hashes --no-deps --no-binary django --dest .django-suite --requirement .django-suite/django.txt
+	tar -xzf .django-suite/django-*.tar.gz -C .django-suite --strip-components 1
 	@touch $@
 
 # The tests on these servers are skipped without them.
@@ -91,5 +102,5 @@ HASHES := --generate-hashes --no-emit-index-url --no-header
 LOCK_FLAGS := --universal --python-version 3.11 $(HASHES)
 
 clean: ## remove .venv and what the tools leave behind
-	rm -rf $(VENV) .servers build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis tests/node/node_modules
+	rm -rf $(VENV) .servers .django-suite build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis tests/node/node_modules
 	find $(PACKAGES) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -26,15 +26,16 @@ PACKAGES = {"postroom_contract", "postroom_broker", "postroom", "postroom_worker
 INSTALL_TIMEOUT_S = 100
 
 # Imports every module of the packages that a web application uses, and tells what that brought in. `postroom.testing`
-# is for programs that test, which have the `dev` extra.
+# is for programs that test, which have the `dev` extra; an adapter is for programs that have its framework.
 IMPORT_ALL = """
 import importlib, importlib.util, json, pkgutil, sys
 import postroom
 with_postroom_alone = sorted(sys.modules)
 names = ["postroom"]
+others = {"testing", "django", "flask", "fastapi", "starlette"}
 for package in ("postroom_contract", "postroom_broker", "postroom"):
     found = pkgutil.walk_packages(importlib.import_module(package).__path__, package + ".", onerror=lambda name: None)
-    names += [module.name for module in found if not module.name.startswith("postroom.testing")]
+    names += [module.name for module in found if module.name.split(".")[1] not in others]
 for name in names:
     importlib.import_module(name)
 print(json.dumps({
@@ -81,13 +82,13 @@ def test_wheel_says_that_it_is_typed(wheel: Path) -> None:
 
 
 def test_wheel_holds_every_file_of_the_packages(wheel: Path) -> None:
-    """A module or a data file (a Lua script, say) of the source tree is in the wheel under the same name."""
+    """A module or a data file (a Lua script, say) of the source tree is in the wheel under its name; examples are not."""
     roots = [ROOT / "contract", ROOT / "broker", ROOT / "producer", ROOT / "worker"]
     sources = {
         path.relative_to(root).as_posix()
         for root in roots
         for path in root.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and not {"__pycache__", "examples"} & set(path.parts)
     }
 
     assert sources - set(entries(wheel)) == set()

@@ -10,9 +10,9 @@ import re
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeAlias, TypeVar
 
-from pydantic import AliasChoices, BeforeValidator, Field, field_validator, model_validator
+from pydantic import AliasChoices, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from postroom_contract.address import EmailAddress
 from postroom_contract.attachment import MOST_ATTACHMENT_BYTES, Attachment
@@ -84,6 +84,9 @@ Recipients = Annotated[tuple[EmailAddress, ...], BeforeValidator(_list_of)]
 class EmailMessage(ContractModel):
     """What to send, from whom, to whom."""
 
+    # Express wish for a mail that shows nobody in To, which may then be empty: Cc or Bcc names the recipients. It stands
+    # first because it decides how To is judged; null (or false) leaves the block's rule alone.
+    undisclosed: Annotated[Literal[True] | None, BeforeValidator(lambda value: value or None)] = None
     to: Annotated[tuple[EmailAddress, ...], BeforeValidator(lambda value: value if value is None else _list_of(value))]
     from_: EmailAddress = Field(validation_alias=AliasChoices("From", "from"), serialization_alias="From")
     cc: Recipients = ()
@@ -105,6 +108,7 @@ class EmailMessage(ContractModel):
         def __init__(  # noqa: PLR0913 -- a message has these parts
             self,
             *,
+            undisclosed: bool | None = None,
             to: Given[EmailAddress | str],
             from_: EmailAddress | str,
             cc: Given[EmailAddress | str] | None = None,
@@ -123,8 +127,8 @@ class EmailMessage(ContractModel):
 
     @field_validator("to")
     @classmethod
-    def _someone(cls, to: tuple[EmailAddress, ...]) -> tuple[EmailAddress, ...]:
-        if not to:
+    def _someone(cls, to: tuple[EmailAddress, ...], info: ValidationInfo) -> tuple[EmailAddress, ...]:
+        if not to and not info.data.get("undisclosed"):
             raise refuse(ErrorCode.EMPTY_PROPERTY)
         return to
 
@@ -177,6 +181,10 @@ class EmailMessage(ContractModel):
         if self.html_body is not None and self.body_format is EmailMessageBodyFormat.Html:
             detail = "It stands beside a text Body: leave BodyFormat at Text."
             raise refuse(ErrorCode.INVALID_ARGUMENT, "conflict", at="HtmlBody", detail=detail)
+        if self.undisclosed and self.to:
+            raise refuse(ErrorCode.INVALID_ARGUMENT, "conflict", at="Undisclosed", detail="Then To is empty.")
+        if not self.recipients:
+            raise refuse(ErrorCode.EMPTY_PROPERTY, at="Bcc")
         if len(self.recipients) > MOST_RECIPIENTS:
             detail = f"To, Cc and Bcc together name more than {MOST_RECIPIENTS} recipients."
             raise refuse(ErrorCode.INVALID_ARGUMENT, "too_many", at="To", limit=MOST_RECIPIENTS, detail=detail)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Protocol, Self, Unpack
 
-from postroom.options import SendOptions, check_key
+from postroom.options import SendOptions, check_key, check_names
 from postroom.receipt import Receipt
 from postroom.settings import ProducerSettings
 from postroom.tracking import Tracking
@@ -49,6 +49,14 @@ class AnyMailer(Protocol):
         **options: Unpack[SendOptions],
     ) -> Receipt:
         """Do the same without blocking the event loop."""
+
+    def check(
+        self,
+        message: EmailMessage | Mapping[str, Any],
+        session: BasicEmailSessionDetails | Mapping[str, Any] | str,
+        **options: Unpack[SendOptions],
+    ) -> None:
+        """Refuse what `send` would refuse, and queue nothing."""
 
     def receipt(self, delivery_id: str) -> Receipt:
         """The receipt of a message handed over earlier."""
@@ -121,6 +129,20 @@ class Mailer:
         """Queue a message without blocking the event loop: the round trip runs in a thread."""
         return await asyncio.to_thread(self.send, message, session, **options)
 
+    def check(
+        self,
+        message: EmailMessage | Mapping[str, Any],
+        session: BasicEmailSessionDetails | Mapping[str, Any] | str,
+        **options: Unpack[SendOptions],
+    ) -> None:
+        """Refuse what `send` would refuse, and queue nothing: for mail that is to be sent later, after a commit.
+
+        Raises:
+            PostroomError: the block's exception for bad input.
+        """
+        check_key(options.get("idempotency_key"))
+        make_delivery(message, session, self._settings.sessions, options)
+
     def receipt(self, delivery_id: str) -> Receipt:
         """The receipt of a message handed over earlier, perhaps by another process."""
         return Receipt(delivery_id, self._tracking, self._settings.keyring)
@@ -155,7 +177,9 @@ def make_delivery(
 
     Raises:
         PostroomError: the block's exception for the first mistake, listing all of them.
+        TypeError: there is no such option.
     """
+    check_names(options)
     details: object = session
     if isinstance(session, str):
         details = sessions.get(session)

@@ -6,6 +6,7 @@ them on. What each means for a delivery is the contract's business.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TypedDict
 
@@ -38,6 +39,17 @@ class SendOptions(TypedDict, total=False):
     on_unknown: OnUnknown | str | None
     idempotency_key: str | None
     receipt_id: str | None
+
+
+def check_names(options: Mapping[str, object]) -> None:
+    """Refuse a keyword that does not exist, as Python does: an ignored `sent_at` would send at once.
+
+    Raises:
+        TypeError: there is one.
+    """
+    unknown = sorted(options.keys() - SendOptions.__annotations__.keys())
+    if unknown:
+        raise TypeError(f"send() has no keyword {unknown[0]!r}; it has {', '.join(SendOptions.__annotations__)}")
 
 
 class SendTime(ContractModel):

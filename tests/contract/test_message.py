@@ -170,6 +170,32 @@ def test_the_blocks_error_table(properties: dict[str, Any], kind: type[PostroomE
     assert where in str(error)
 
 
+def test_recipients_may_be_undisclosed_by_express_word() -> None:
+    """With `Undisclosed` To is empty and Bcc or Cc names the recipients; false and null are as good as absent."""
+    message = EmailMessage.accept(message_with(Undisclosed=True, To=[], Bcc=[A]))
+
+    assert (message.to, message.recipients) == ((), ("a@example.com",))
+    for absent in (None, False):
+        assert EmailMessage.accept(message_with(Undisclosed=absent)) == EmailMessage.accept(BLOCK_MESSAGE)
+        assert isinstance(refused(Undisclosed=absent, To=[], Bcc=[A]), PropertyEmptyException)
+
+
+@pytest.mark.parametrize(
+    ("properties", "kind", "where"),
+    [
+        ({"To": []}, PropertyEmptyException, "Bcc"),
+        ({"To": [A]}, ArgumentException, "Undisclosed"),
+        ({"To": None, "Bcc": [A]}, PropertyNullException, "To"),
+        ({"To": [], "Bcc": [A], "Undisclosed": "yes"}, ArgumentException, "Undisclosed"),
+    ],
+)
+def test_undisclosed_is_not_nobody(properties: dict[str, Any], kind: type[PostroomError], where: str) -> None:
+    """Somebody has to get it, and To cannot name anybody then."""
+    error = refused(**({"Undisclosed": True} | properties))
+
+    assert (type(error), error.mistakes[0]["property"]) == (kind, where)
+
+
 def test_a_null_message_is_the_blocks_error() -> None:
     """Null in the place of the whole message, as an object and as JSON."""
     with pytest.raises(PropertyNullException):

@@ -23,9 +23,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 
 
-def block(language: str) -> str:
-    """The README's one block in a language."""
-    (found,) = [text for name, text in BLOCKS if name == language]
+def block(language: str, saying: str = "") -> str:
+    """The README's one block in a language (that says something)."""
+    (found,) = [text for name, text in BLOCKS if name == language and saying in text]
     return str(found)
 
 
@@ -60,16 +60,50 @@ def run(command: list[str], environment: dict[str, str], text: str = "") -> str:
 
 def test_every_block_is_run_by_a_test() -> None:
     """A block in another language, or a second one, would go untested."""
-    assert [name for name, _ in BLOCKS] == ["python", "sh", "toml", "json"]
+    assert [name for name, _ in BLOCKS] == ["python", "sh", "toml", "python", "python", "python", "json"]
 
 
 def test_the_ten_lines_send_a_mail(set_up: Post, tls_server: SmtpServer) -> None:
     """The first example prints what it says, and the mail is there."""
     with set_up.worker():
-        printed = run([sys.executable, "-"], set_up.environment, block("python"))
+        printed = run([sys.executable, "-"], set_up.environment, block("python", "Mailer.from_env()"))
 
     assert printed == "sent ['ann@example.com']\n"
     assert [message.parsed()["Subject"] for message in tls_server.messages] == ["Your order"]
+
+
+# What an application does with each snippet, and one of its customers.
+WEB = {
+    "postroom.django": """
+import django
+from django.conf import settings
+settings.configure(**{name: value for name, value in globals().items() if name.isupper()})
+django.setup()
+from django.core.mail import send_mail
+print(send_mail("Your order", "Thanks.", "shop@example.com", ["ann@example.com"]))
+""",
+    "postroom.flask": """
+print(create_app().test_client().post("/orders", json={"email": "ann@example.com"}).status_code)
+""",
+    "postroom.fastapi": """
+from fastapi.testclient import TestClient
+with TestClient(app) as client:
+    print(client.post("/orders?email=ann@example.com").status_code)
+""",
+}
+
+
+@pytest.mark.parametrize(("adapter", "customer"), WEB.items(), ids=WEB)
+def test_the_snippets_for_web_applications_send(
+    set_up: Post, tls_server: SmtpServer, adapter: str, customer: str
+) -> None:
+    """Each snippet as it stands makes an application whose customer gets a mail."""
+    with set_up.worker():
+        printed = run([sys.executable, "-"], set_up.environment, block("python", adapter) + customer)
+        tls_server.wait_for_messages(1, timeout_s=30)
+
+    assert printed in {"1\n", "200\n"}
+    assert tls_server.messages[0].recipients == ("ann@example.com",)
 
 
 def test_the_shell_lines_make_keys_and_a_password() -> None:

@@ -315,6 +315,21 @@ def test_bad_input_is_refused_at_once(
     assert office.delivered() == []
 
 
+def test_a_message_may_be_checked_without_sending_it(office: Office) -> None:
+    """`check` refuses what `send` would, options and the session's name included, and queues nothing."""
+    office.mailer.check(BLOCK_MESSAGE, "office", send_at="2030-03-01T09:00:00Z", idempotency_key="order 17")
+    for message, session, options in (
+        (message_with(To=["a b"]), "office", {}),
+        (BLOCK_MESSAGE, "nobody", {}),
+        (BLOCK_MESSAGE, "office", {"send_at": "tomorrow"}),
+        (BLOCK_MESSAGE, "office", {"idempotency_key": ""}),
+    ):
+        with pytest.raises(PostroomError):
+            office.mailer.check(message, session, **options)  # type: ignore[arg-type]  # a table's values
+
+    assert office.delivered() == []
+
+
 def test_a_wish_to_close_that_is_none(office: Office) -> None:
     """A text like "false" is read as what it says, and nonsense is refused: it must not mean true."""
     office.mailer.send(BLOCK_MESSAGE, BLOCK_SESSION, close_session="false")  # type: ignore[arg-type]

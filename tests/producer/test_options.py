@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from postroom.cli.request import NamedRequest
-from postroom.options import MOST_KEY_CHARACTERS, SendOptions, check_key, check_time
+from postroom.options import MOST_KEY_CHARACTERS, SendOptions, check_key, check_names, check_time
 from postroom_contract.errors import ArgumentException, PropertyNullException
 from tests.support.payloads import BLOCK_MESSAGE
 
@@ -16,6 +16,13 @@ def test_the_command_line_takes_all_of_them() -> None:
 
     assert set(request.options) == set(SendOptions.__annotations__)
     assert not any(request.options.values())
+
+
+def test_a_keyword_that_does_not_exist_is_a_type_error() -> None:
+    """A slip of the pen is told, for what is ignored would send at once."""
+    check_names(dict.fromkeys(SendOptions.__annotations__))
+    with pytest.raises(TypeError, match="no keyword 'sent_at'; it has close_session, send_at"):
+        check_names({"send_at": None, "sent_at": None})
 
 
 def test_a_time_is_read_as_an_instant() -> None:

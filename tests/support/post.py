@@ -128,6 +128,15 @@ class Post:
         ring = Keyring.parse(self.password_keys)
         return EncryptedText.encrypt(password, keyring=ring, host=host, port=port, use_ssl=use_ssl, username=username)
 
+    def name_session(self, name: str, server: SmtpServer) -> None:
+        """Let a name stand for a server with TLS from the first byte, in a sessions file of its own."""
+        token = self.encrypt(PASSWORD, server.port, use_ssl=True, username=USERNAME).token
+        lines = [f"[sessions.{name}]", 'host = "localhost"', f"port = {server.port}"]
+        lines += [f'username = "{USERNAME}"', f'password = "{token}"', ""]
+        file = self.folder / f"sessions-{name}.toml"
+        file.write_text("\n".join(lines), encoding="utf-8")
+        self.more["POSTROOM_SESSIONS_FILE"] = str(file)
+
     def run(self, *arguments: str, standard_input: str = "", timeout_s: float = COMMAND_TIMEOUT_S) -> Command:
         """Run a `postroom` command to its end."""
         ended = subprocess.run(

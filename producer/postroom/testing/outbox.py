@@ -103,6 +103,20 @@ class OutboxMailer:
         """Do what `send` does."""
         return self.send(message, session, **options)
 
+    def check(
+        self,
+        message: EmailMessage | Mapping[str, Any],
+        session: BasicEmailSessionDetails | Mapping[str, Any] | str,
+        **options: Unpack[SendOptions],
+    ) -> None:
+        """Refuse what `send` would refuse, and put nothing into the outbox.
+
+        Raises:
+            PostroomError: bad input, exactly as `Mailer.check` would refuse it.
+        """
+        check_key(options.get("idempotency_key"))
+        make_delivery(message, session, self._sessions, options)
+
     def receipt(self, delivery_id: str) -> Receipt:
         """The receipt of a message in the outbox."""
         return Receipt(delivery_id, self._tracking, self._keyring)

@@ -98,6 +98,14 @@ def test_shape_is_the_simplest_that_holds_everything(message: dict[str, Any], ex
     assert read_with_stdlib(raw).defects == []
 
 
+def test_undisclosed_recipients_are_an_empty_group() -> None:
+    """To names nobody and is there all the same, for mail filters distrust mail without it."""
+    raw = composed(undisclosed=True, to=[], bcc=["hidden@example.com"])
+
+    assert b"\r\nTo: undisclosed-recipients:;\r\n" in raw
+    assert b"hidden" not in raw
+
+
 def test_related_parts_say_which_of_them_is_the_page() -> None:
     """RFC 2387 requires the type of the part that a reader starts with."""
     mail = parse(composed(body=HTML, body_format="Html", attachments=[LOGO]))
