@@ -15,7 +15,8 @@ BROKER = Path(__file__).parents[2] / "broker"
 @pytest.mark.parametrize("path", sorted(BROKER.rglob("*.lua")), ids=lambda path: f"{path.parts[-3]}-{path.stem}")
 def test_each_script_says_what_it_takes(path: Path) -> None:
     """A script opens with what it does, its keys, its arguments and its answer, and has no directive of one server."""
-    text = Script(f"postroom_broker.{path.parts[-3]}", path.stem).text
+    package = ".".join(path.relative_to(BROKER).parts[:-2])
+    text = Script(package, path.stem).text
     head = "".join(line for line in text.splitlines(keepends=True) if line.startswith("--"))
     assert text.startswith("-- ")
     assert all(part in head for part in ("KEYS", "ARGV", "Returns"))

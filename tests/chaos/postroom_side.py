@@ -62,8 +62,14 @@ class PostroomSide:
         )
 
     def waiting(self) -> int:
-        queued = sum(int(self._redis.llen(name)) for queue in QUEUES for name in (queue, front_of(queue)))
-        return queued + self.held() + int(self._redis.zcard("postroom.delayed"))
+        # In one transaction: a message moves from one of these places to the next.
+        asking = self._redis.pipeline(transaction=True)
+        for queue in QUEUES:
+            asking.llen(queue)
+            asking.llen(front_of(queue))
+        asking.hlen("unacked")
+        asking.zcard("postroom.delayed")
+        return sum(asking.execute())
 
     def held(self) -> int:
         return int(self._redis.hlen("unacked"))

@@ -102,8 +102,9 @@ class Stage:
         except AssertionError:
             self.say(f"the deadline has come: {self.side.waiting()} messages are still in the queue")
         self.crew.close()
-        # What was told may have been told anew by a worker that woke late: what a sender reads afterwards counts.
-        return told | {number: now for number in told if (now := self.side.told(bag.ids[number])) is not None}
+        # What a sender reads afterwards counts: the last may have ended between the two questions, and what was told may
+        # have been told anew by a worker that woke late.
+        return told | {number: now for number, each in bag.ids.items() if (now := self.side.told(each)) is not None}
 
     def figures(
         self, bag: Postbag, told: dict[int, Told], outages: Sequence[tuple[float, float]] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -42,7 +43,7 @@ def url(redis_url: str) -> str:
     """A server on which the lease is good."""
     with connect(redis_url) as client:
         client.hset(keys.UNACKED, LEASE, "message")
-        client.zadd(keys.UNACKED_INDEX, {LEASE: 1})
+        client.zadd(keys.UNACKED_INDEX, {LEASE: time.time()})
     return redis_url
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -126,7 +127,7 @@ class Ledgered:
         lease = f"lease:a.{self.lease}.1"
         with connect(self.url) as client:
             client.hset(keys.UNACKED, lease, "message")
-            client.zadd(keys.UNACKED_INDEX, {lease: 1})
+            client.zadd(keys.UNACKED_INDEX, {lease: time.time()})
         request = Context(
             id=delivery.id, delivery_info={"routing_key": QUEUE_NORMAL}, properties={"delivery_tag": lease}
         )

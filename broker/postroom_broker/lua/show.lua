@@ -2,6 +2,7 @@
 --
 -- KEYS     1 what workers tell of themselves, by worker (hash)
 -- ARGV     1 the worker  2 what it tells (JSON)  3 for how long (s) it holds
+-- Returns  nothing
 local time = redis.call('TIME')
 local told = redis.call('HGETALL', KEYS[1])
 for i = 1, #told, 2 do

@@ -6,6 +6,7 @@ are `smtp_script`'s, what was seen is `smtp_record`'s. It sends nothing on: mail
 """
 
 import asyncio
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -25,6 +26,9 @@ EXTENSIONS = ("PIPELINING", "SIZE 10485760", "8BITMIME", "SMTPUTF8", "ENHANCEDST
 
 # Hundreds of clients may connect at once; in a full queue they would wait a second for TCP to try again.
 BACKLOG = 1024
+
+# What the kernel takes of a message that the server does not read.
+RECEIVE_BUFFER_BYTES = 256 * 1024
 
 # A test that waits longer has failed; on a loaded machine a process may need seconds to come up.
 WAIT_TIMEOUT_S = 30.0
@@ -223,6 +227,10 @@ class SmtpServer:
         except (OSError, OverflowError) as error:  # the latter for a port above 65535
             listening.set_exception(error)
             return
+        for listening_socket in listener.sockets:
+            # Handed on to each connection: a kernel that buffers up to 32 MB of what nobody reads would hide that a server has
+            # stopped reading.
+            listening_socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
         listening.set_result(listener.sockets[0].getsockname()[1])
         await self._stopping.wait()
         # A client accepted in this very round gets its transport in the next one. asyncio would lose it, unclosed, if the
