@@ -29,11 +29,11 @@ def connect(url: str) -> redis.Redis:
     return redis.Redis.from_url(url, socket_timeout=STOP_TIMEOUT_S)
 
 
-def answers(url: str) -> bool:
-    """Tell whether a server listens at `url` and has loaded its data."""
+def answers(url: str, pid: int | None = None) -> bool:
+    """Tell whether a server listens at `url` and has loaded its data, and whether it is the one of this process."""
     with connect(url) as client:
         try:
-            return bool(client.ping())
+            return bool(client.ping()) and pid in {None, client.info("server")["process_id"]}
         except redis.ConnectionError:  # "loading" is one too
             return False
 
@@ -117,7 +117,7 @@ class ValkeyServer:
         assert self._process is not None
         if self._process.poll() is not None:
             raise AssertionError(f"the server ended at once:\n{self.log_path.read_text(errors='replace')[-2000:]}")
-        return answers(self.url)
+        return answers(self.url, pid=self._process.pid)
 
     def _end(self, how: signal.Signals) -> None:
         process, self._process = self._process, None

@@ -4,6 +4,8 @@ They show a client's timeouts for what they are, on loopback and without a threa
 greeted is a matter for the rules of `SmtpServer`.
 """
 
+import contextlib
+import secrets
 import select
 import socket
 from types import TracebackType
@@ -18,12 +20,21 @@ CONNECT_WAIT_S = 0.2
 MOST_FILLERS = 16
 
 
+# Below the ports from which Linux lets programs call (32768 on), so that no outgoing connection takes one meanwhile, and
+# above those that services are known by.
+FREE_PORTS = range(10_000, 32_768)
+
+
 def free_port() -> int:
-    """Return a loopback port that nothing listened on a moment ago; a connection to it is refused."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a loopback port that nothing listened on a moment ago; a connection to it is refused.
+
+    It is drawn by chance: the system itself gives two programs that ask in the same moment the same one.
+    """
+    while True:
+        port = FREE_PORTS[secrets.randbelow(len(FREE_PORTS))]
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((HOST, port))
+            return port
 
 
 class SilentListener:
