@@ -47,6 +47,8 @@ class Asking:
         self._asked_for: list[str] = []
         self._turns = 0
         self._server_knows_claim = True
+        self._rests_until = float("-inf")
+        self._is_refused = False
 
     def links(self) -> list[Link]:
         """All connections on which there may be an answer to wait for."""
@@ -58,7 +60,7 @@ class Asking:
 
     def ask(self) -> None:
         """Claim as many messages as there are free slots; when there were none, wait for one in each queue."""
-        if not self._channel.qos.can_consume() or not shows_life():
+        if not self._channel.qos.can_consume() or not shows_life() or time.monotonic() < self._rests_until:
             return
         keys = self._queue_keys()
         if self._may_have_mail:
@@ -135,6 +137,9 @@ class Asking:
         except NoScriptError:
             self._server_knows_claim = False
             raise Empty from None
+        except ResponseError as refused:
+            self._rest(refused)
+            raise Empty from None
         self._server_knows_claim = True
         self._claimed_at = time.monotonic()
         self._may_have_mail = bool(answer)
@@ -164,9 +169,20 @@ class Asking:
             has_come = self._watches[key].read() is not None
         except LinkLost:
             has_come = True  # perhaps
+        except ResponseError as refused:
+            self._rest(refused)
+            raise Empty from None
+        self._is_refused = False
         if has_come and not (self._channel.qos.can_consume() and key in dict(self._queue_keys())):
             # No slot is free any more, or the queue is not consumed any more: another idle consumer can have it.
             STEP_BACK(self._channel.custody.client, [front_of(key), key])
         if has_come or time.monotonic() - self._claimed_at >= WAIT_S:
             self._may_have_mail = True
         raise Empty
+
+    def _rest(self, refused: ResponseError) -> None:
+        """Ask no sooner than after one wait, and claim first: a server without memory moves no message, but gives them out."""
+        self._rests_until, self._may_have_mail = time.monotonic() + WAIT_S, True
+        if not self._is_refused:
+            logger.warning("Redis refuses to give out mail (%s): asking again every %d s", type(refused).__name__, WAIT_S)
+        self._is_refused = True
