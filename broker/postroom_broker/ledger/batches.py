@@ -72,15 +72,16 @@ class Batch:
         try:
             with translated(self._client):
                 answers = await self._call(items)
-        except BrokerUnavailable as refused:
-            if isinstance(refused.__cause__, ResponseError) and len(items) > 1:
-                # One record that is not what it should be must not keep the others from theirs.
+        except Exception as failure:  # noqa: BLE001 -- who asked gets it, whatever it is
+            is_away = isinstance(failure, BrokerUnavailable) and not isinstance(failure.__cause__, ResponseError)
+            if not is_away and len(items) > 1:
+                # One record that is not what it should be, or one id that is no text, must not keep others from theirs.
                 for item in items:
                     await self._serve([item])
                 return
             for item in items:
                 if not item.answer.done():
-                    item.answer.set_exception(refused)
+                    item.answer.set_exception(failure)
             return
         for item, answer in zip(items, answers, strict=True):
             if not item.answer.done():

@@ -184,5 +184,7 @@ class Asking:
         """Ask no sooner than after one wait, and claim first: a server without memory moves no message, but gives them out."""
         self._rests_until, self._may_have_mail = time.monotonic() + WAIT_S, True
         if not self._is_refused:
-            logger.warning("Redis refuses to give out mail (%s): asking again every %d s", type(refused).__name__, WAIT_S)
+            logger.warning(
+                "Redis refuses to give out mail (%s): asking again every %d s", type(refused).__name__, WAIT_S
+            )
         self._is_refused = True

@@ -6,6 +6,7 @@ no message is lost or returned twice, however many processes try. When to return
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import time
@@ -103,7 +104,7 @@ class Returns:
         try:
             message = envelope.held(record)
             text, deliveries = envelope.redelivered(message.text, in_vain=in_vain)
-        except (envelope.UnreadableMessage, ValueError, KeyError, TypeError, AttributeError):
+        except envelope.BROKEN:
             return self._dying(lease, record, DeathReason.UNREADABLE)
         if deliveries >= self._terms.most_deliveries:
             return self._dying(lease, record, DeathReason.TOO_MANY_DELIVERIES, deliveries)
@@ -128,14 +129,16 @@ class Returns:
         if message.exchange:
             bindings: set[Any] = self._client.smembers(f"{self._names.prefix}{self._names.bindings % message.exchange}")
             for binding in sorted(bindings):
-                routing_key, pattern, queue = binding.decode().split(self._names.separator)
-                if re.fullmatch(pattern, message.routing_key) if pattern else routing_key == message.routing_key:
-                    return str(queue)
+                # What is no binding of kombu's binds nothing.
+                with contextlib.suppress(ValueError, re.error):
+                    routing_key, pattern, queue = binding.decode().split(self._names.separator)
+                    if re.fullmatch(pattern, message.routing_key) if pattern else routing_key == message.routing_key:
+                        return str(queue)
         return message.routing_key
 
 
 def _deliveries(text: str) -> int:
     try:
         return envelope.redelivered(text, in_vain=False)[1]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except envelope.BROKEN:
         return 0

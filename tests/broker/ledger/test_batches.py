@@ -78,6 +78,14 @@ def test_an_item_that_breaks_the_call_breaks_only_itself(redis_url: str) -> None
     assert isinstance(broken, BrokerUnavailable)
 
 
+def test_an_item_that_cannot_be_told_breaks_only_itself(redis_url: str) -> None:
+    """An id that is no text (half a surrogate pair) never leaves this process, and nobody else is cancelled for it."""
+    good, broken, also_good = run(redis_url, lambda batch: ask_all(batch, ["a", "\ud800", "c"]))
+
+    assert (good, also_good) == (b"shared-a", b"shared-c")
+    assert isinstance(broken, UnicodeEncodeError)
+
+
 def test_without_a_server_everybody_is_told() -> None:
     """And the next one who asks is asked for anew."""
     answers = run(f"redis://127.0.0.1:{free_port()}/0", lambda batch: ask_all(batch, ["a", "b"]))

@@ -106,14 +106,30 @@ def test_rubbish_of_a_dead_worker_is_kept(client: Any, returns: Returns) -> None
     hold(client, "lease:2", b"rubbish", age_s=30)
     hold(client, "lease:3", '[{"properties": 1},"","postroom.q"]', age_s=30)
     hold(client, "lease:4", record("a"), age_s=30)
-    assert returns.reap(FAR) == 4
+    for number, odd in enumerate(('"deliveries": 1e999', '"deliveries": [1]', '"deliveries": "\\ud800"')):
+        text = f'{{"properties": {{"delivery_info": {{"routing_key": "q", {odd}}}}}}}'
+        hold(client, f"lease:odd{number}", f'[{text},"","postroom.q"]', age_s=30)
+    hold(client, "lease:5", '[{"properties": {"delivery_info": {}}},"","\\ud800"]', age_s=30)
+    assert returns.reap(FAR) == 8
     assert names_in(client) == ["a"]
     assert {json.loads(entry)["reason"] for entry in client.lrange(NAMES.dead, 0, -1)} == {"unreadable"}
+
+
+def test_odd_names_and_numbers_hold_up_nobody(client: Any, returns: Returns) -> None:
+    """Half a surrogate pair in an id, an infinite priority: such a message goes back like any other."""
+    for number, odd in enumerate(('"headers": {"id": "\\ud800"}', '"headers": {"id": 5}')):
+        text = f'{{{odd}, "properties": {{"priority": 1e999, "delivery_info": {{}}}}}}'
+        hold(client, f"lease:{number}", f'[{text},"","postroom.q"]', age_s=30)
+    hold(client, "lease:last", record("a"), age_s=30)
+    assert returns.reap(FAR) == 3
+    assert client.llen("postroom.q") == 3
 
 
 @pytest.mark.parametrize(
     ("bound", "routing_key", "queue"),
     [
+        ("rubbish", "postroom.by-name", "postroom.by-name"),
+        ("a.*\x06\x16(\x06\x16postroom.topic", "postroom.by-name", "postroom.by-name"),
         ("key\x06\x16\x06\x16postroom.bound", "key", "postroom.bound"),
         ("a.*\x06\x16^a\\.[^.]+$\x06\x16postroom.topic", "a.b", "postroom.topic"),
         ("other\x06\x16\x06\x16postroom.bound", "postroom.by-name", "postroom.by-name"),
