@@ -98,19 +98,33 @@ async def deliver(office: Office, custody: Custody, payload: str, earlier: str |
     attempt = Attempt(delivery, progress, possible_duplicate=custody.is_repeated, found_in_doubt=claim.in_doubt)
     if attempt.found_in_doubt and delivery.on_unknown is OnUnknown.HOLD:
         return Hold(UnknownOutcomeException(ErrorCode.UNKNOWN_OUTCOME, {}), progress)
+    if overtaken := await _try(office, custody, attempt, now):
+        return overtaken
+    return conclude(attempt, now=now(), random=office.random)
+
+
+async def _try(office: Office, custody: Custody, attempt: Attempt, now: Callable[[], datetime]) -> Overtaken | None:
+    """Send to those who remain. An early end is no reason to forget what was learned before, or what the ledger notes."""
+    delivery = attempt.delivery
     try:
-        if progress.remaining(delivery.message.recipients):
+        if attempt.progress.remaining(delivery.message.recipients):
             _check_time(delivery, now())
             access = open_credentials(delivery.session, office.password_keyring)
             await _send(office, custody, attempt, access)
     except PostroomError as failure:
         attempt.failed(failure)
     except Overtaken as overtaken:
-        return overtaken
+        return None if attempt.has_learned else overtaken
     except TurnedAway:
         if not attempt.has_learned:
             raise
-    return conclude(attempt, now=now(), random=office.random)
+    except asyncio.CancelledError:
+        # Between two transactions, or before octets of which the ledger thinks that they may have left.
+        task = asyncio.current_task()
+        if task is None or not (attempt.has_learned or attempt.is_noted):
+            raise
+        task.uncancel()
+    return None
 
 
 def _clock(office: Office, claim: Claim) -> Callable[[], datetime]:
@@ -130,6 +144,7 @@ async def _send(office: Office, custody: Custody, attempt: Attempt, access: Acce
 
     async def commit(admitted: tuple[str, ...]) -> None:
         progress = if_silent(attempt, admitted).seal(delivery.id, office.keyring)
+        attempt.is_noted = True
         await custody.commit(progress, delivery.expires_at)
 
     try:
