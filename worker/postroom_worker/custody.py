@@ -33,7 +33,7 @@ class Custody(Protocol):
 
     @property
     def is_repeated(self) -> bool:
-        """Whether the message was given out before and nobody can say what became of it."""
+        """Whether the message says that it was given out before; a ledger that has a record of it knows better."""
 
     async def claim(self) -> Claim:
         """Begin an attempt, and learn what is known of earlier ones."""
@@ -61,7 +61,7 @@ class Leased:
     id: str
     lease: str
     claims: Claims
-    is_repeated: bool = False  # the ledger knows better than the mark on the message
+    is_repeated: bool = False
 
     async def claim(self) -> Claim:
         """Begin an attempt."""

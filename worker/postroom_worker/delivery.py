@@ -95,7 +95,8 @@ async def deliver(office: Office, custody: Custody, payload: str, earlier: str |
         progress = Progress.open(claim.progress or earlier, custody.id, office.keyring)
     except PostroomError as unreadable:
         return Unopened(unreadable)
-    attempt = Attempt(delivery, progress, possible_duplicate=custody.is_repeated, found_in_doubt=claim.in_doubt)
+    is_repeated = custody.is_repeated and not claim.is_recorded
+    attempt = Attempt(delivery, progress, possible_duplicate=is_repeated, found_in_doubt=claim.in_doubt)
     if attempt.found_in_doubt and delivery.on_unknown is OnUnknown.HOLD:
         return Hold(UnknownOutcomeException(ErrorCode.UNKNOWN_OUTCOME, {}), progress)
     if overtaken := await _try(office, custody, attempt, now):

@@ -59,7 +59,7 @@ class DeliverTask(AsyncTask):
             ending = Unopened(PostroomError(ErrorCode.INTERNAL, {"reason": type(bug).__name__}))
         if isinstance(ending, Overtaken):
             raise self._overtaken(request, ending.standing)
-        parcel = Parcel(custody.id, _queue_of(request), payload, request.retries or 0)
+        parcel = Parcel(custody.id, _queue_of(request), payload, request.retries or 0, progress)
         settlement, told = write_down(ending, parcel, office.keyring)
         standing = await custody.settle(settlement)
         if standing in {Standing.LOST, Standing.ENDED}:
@@ -72,9 +72,10 @@ class DeliverTask(AsyncTask):
     def _custody(self, request: Context) -> Custody:
         delivery_id = str(request.id)
         lease = str((getattr(request, "properties", None) or {}).get("delivery_tag", ""))
+        is_repeated = bool((request.delivery_info or {}).get("redelivered"))
         if lease.startswith(LEASE_PREFIX):
-            return Leased(delivery_id, lease, self._claims())
-        return Unrecorded(delivery_id, is_repeated=bool((request.delivery_info or {}).get("redelivered")))
+            return Leased(delivery_id, lease, self._claims(), is_repeated)
+        return Unrecorded(delivery_id, is_repeated)
 
     def _overtaken(self, request: Context, standing: Standing) -> Ignore:
         events.attempt_overtaken(str(request.id), standing.value)
