@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 # How many messages one call carries: they pass through this process, and one may hold megabytes of attachments.
 MOST_PER_CALL = 32
+# The keeper that fetches them has leases to renew meanwhile, and gives up what takes it half a lease time.
+MOST_BYTES_PER_CALL = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class Returns:
         """
         count = 0
         while True:
-            terms = self._terms.lease_s, FOREIGN_LEASE_S, LEASE_PREFIX, MOST_PER_CALL
+            terms = self._terms.lease_s, FOREIGN_LEASE_S, LEASE_PREFIX, MOST_PER_CALL, MOST_BYTES_PER_CALL
             found = LAPSED(self._client, [self._names.unacked, self._names.index], terms)
             if not found or time.monotonic() > deadline:
                 return count

@@ -9,7 +9,7 @@ import pytest
 
 from postroom.testing import free_port
 from postroom_broker.connection import aconnect
-from postroom_broker.ledger.batches import MOST_PER_CALL, Batch
+from postroom_broker.ledger.batches import MOST_CHARACTERS_PER_CALL, MOST_PER_CALL, Batch
 from postroom_broker.script import Script
 from postroom_contract.errors import BrokerUnavailable
 from tests.support.valkey import connect
@@ -66,6 +66,18 @@ def test_more_than_fit_take_further_calls(redis_url: str) -> None:
     run(redis_url, lambda batch: ask_all(batch, [f"k{number}" for number in range(2 * MOST_PER_CALL + 1)]))
 
     assert calls(redis_url) == 3
+
+
+def test_large_items_do_not_share_a_call(redis_url: str) -> None:
+    """Retries carry their messages, and a call that does not get through in time would be made in vain for ever."""
+    large = "x" * (MOST_CHARACTERS_PER_CALL // 2 + 1)
+
+    async def ask(batch: Batch) -> list[Any]:
+        arguments = [large, large, "small", 2 * large, "small"]
+        return await asyncio.gather(*(batch.ask([f"k{number}"], [told]) for number, told in enumerate(arguments)))
+
+    assert [len(answer) - len("shared-") for answer in run(redis_url, ask)] == [len(large)] * 2 + [5, 2 * len(large), 5]
+    assert calls(redis_url) == 4
 
 
 def test_an_item_that_breaks_the_call_breaks_only_itself(redis_url: str) -> None:

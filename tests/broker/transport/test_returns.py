@@ -8,7 +8,8 @@ import pytest
 
 from postroom_broker.death_reasons import DeathReason
 from postroom_broker.transport.names import Terms
-from postroom_broker.transport.returns import MOST_PER_CALL, Returns
+from postroom_broker.transport.returns import MOST_BYTES_PER_CALL, MOST_PER_CALL, Returns
+from postroom_broker.transport.scripts import LAPSED
 from tests.broker.transport.conftest import NAMES, message
 
 FAR = float("inf")
@@ -64,6 +65,18 @@ def test_a_late_answer_reaps_nothing(client: Any, returns: Returns) -> None:
     hold(client, "lease:1", record("a"), age_s=30)
     assert returns.reap(time.monotonic() - 1) == 0
     assert client.hlen(NAMES.unacked) == 1
+
+
+def test_large_messages_are_reaped_one_by_one(client: Any, returns: Returns) -> None:
+    """One call fetches no more than gets through in time, and what is found one by one is returned all the same."""
+    large = json.dumps({**json.loads(message("a")), "body": "x" * (MOST_BYTES_PER_CALL // 2 + 1)})
+    for number in range(3):
+        hold(client, f"lease:{number}", f'[{large},"","postroom.q"]', age_s=30)
+    hold(client, "lease:small", record("b"), age_s=25)
+    terms = [0.5, 3600, "lease:", 32, MOST_BYTES_PER_CALL]
+    assert len(LAPSED(client, [NAMES.unacked, NAMES.index], terms)) == 2
+    assert returns.reap(FAR) == 4
+    assert client.llen("postroom.q") == 4
 
 
 def test_two_reapers_return_a_message_once(client: Any, returns: Returns) -> None:
