@@ -35,6 +35,10 @@ class Custody(Protocol):
     def is_repeated(self) -> bool:
         """Whether the message says that it was given out before; a ledger that has a record of it knows better."""
 
+    @property
+    def is_revoked(self) -> bool:
+        """Whether it is not to be sent (any more), though nobody has told the ledger so."""
+
     async def claim(self) -> Claim:
         """Begin an attempt, and learn what is known of earlier ones."""
 
@@ -62,6 +66,7 @@ class Leased:
     lease: str
     claims: Claims
     is_repeated: bool = False
+    is_revoked: bool = False
 
     async def claim(self) -> Claim:
         """Begin an attempt."""
@@ -90,6 +95,7 @@ class Unrecorded:
 
     id: str
     is_repeated: bool = False
+    is_revoked: bool = False
 
     async def claim(self) -> Claim:
         """Begin an attempt."""

@@ -19,6 +19,7 @@ from postroom_contract.delivery import Delivery, OnUnknown, Progress
 from postroom_contract.encrypted_text import EncryptedText, password_place
 from postroom_contract.error_codes import ErrorCode
 from postroom_contract.errors import (
+    CancelledException,
     EmailSessionException,
     ExpiredException,
     PostroomError,
@@ -109,7 +110,7 @@ async def _try(office: Office, custody: Custody, attempt: Attempt, now: Callable
     delivery = attempt.delivery
     try:
         if attempt.progress.remaining(delivery.message.recipients):
-            _check_time(delivery, now())
+            _check_wish(custody, delivery, now())
             access = open_credentials(delivery.session, office.password_keyring)
             await _send(office, custody, attempt, access)
     except PostroomError as failure:
@@ -134,7 +135,9 @@ def _clock(office: Office, claim: Claim) -> Callable[[], datetime]:
     return lambda: office.now() + ahead
 
 
-def _check_time(delivery: Delivery, now: datetime) -> None:
+def _check_wish(custody: Custody, delivery: Delivery, now: datetime) -> None:
+    if custody.is_revoked:
+        raise CancelledException(ErrorCode.CANCELLED, {})
     if delivery.expires_at is not None and now >= delivery.expires_at:
         raise ExpiredException(ErrorCode.EXPIRED, {})
 

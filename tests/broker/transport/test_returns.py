@@ -73,7 +73,7 @@ def test_large_messages_are_reaped_one_by_one(client: Any, returns: Returns) -> 
     for number in range(3):
         hold(client, f"lease:{number}", f'[{large},"","postroom.q"]', age_s=30)
     hold(client, "lease:small", record("b"), age_s=25)
-    terms = [0.5, 3600, "lease:", 32, MOST_BYTES_PER_CALL]
+    terms = (0.5, 3600, "lease:", 32, MOST_BYTES_PER_CALL)
     assert len(LAPSED(client, [NAMES.unacked, NAMES.index], terms)) == 2
     assert returns.reap(FAR) == 4
     assert client.llen("postroom.q") == 4
