@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     import redis
 
 # Celery's states after which a record does not change any more.
-FINAL = frozenset({"SUCCESS", "FAILURE", "REVOKED"})
+REVOKED = "REVOKED"
+FINAL = frozenset({"SUCCESS", "FAILURE", REVOKED})
 # How long one wait for news lasts before the record itself is looked at again: a message on a Redis channel can be
 # missed when the connection breaks, the record cannot.
 LISTEN_S = 1.0
@@ -71,23 +72,31 @@ class Results:
             transaction.execute()
 
     def wait(
-        self, delivery_id: str, timeout_s: float | None, is_pointless: Callable[[], bool] = lambda: False
+        self,
+        delivery_id: str,
+        timeout_s: float | None,
+        is_pointless: Callable[[], bool] = lambda: False,
+        is_end: Callable[[StoredResult], bool] = lambda result: result.is_final,
     ) -> StoredResult | None:
         """The final record of a delivery, or whatever is there when the time is over, or waiting has become pointless."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         result = self.read(delivery_id)
-        if (result and result.is_final) or timeout_s == 0:
+        if (result and is_end(result)) or timeout_s == 0:
             return result
         while True:
             try:
-                return self._listen(delivery_id, deadline, is_pointless)
+                return self._listen(delivery_id, deadline, is_pointless, is_end)
             except BrokerUnavailable:
                 # A blip of the network breaks all connections at once. A new one shows whether Redis is away.
                 self._client.connection_pool.disconnect(inuse_connections=False)
                 self.read(delivery_id)
 
     def _listen(
-        self, delivery_id: str, deadline: float | None, is_pointless: Callable[[], bool]
+        self,
+        delivery_id: str,
+        deadline: float | None,
+        is_pointless: Callable[[], bool],
+        is_end: Callable[[StoredResult], bool],
     ) -> StoredResult | None:
         with self._client.pubsub(ignore_subscribe_messages=True) as news:  # type: ignore[no-untyped-call]
             with translated(self._client):
@@ -95,7 +104,7 @@ class Results:
             while True:
                 result = self.read(delivery_id)
                 left_s = LISTEN_S if deadline is None else deadline - time.monotonic()
-                if (result and result.is_final) or left_s <= 0 or is_pointless():
+                if (result and is_end(result)) or left_s <= 0 or is_pointless():
                     return result
                 with translated(self._client):
                     news.get_message(timeout=min(left_s, LISTEN_S))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from postroom_broker.ledger.orders import Answer
-from postroom_broker.results import read_result
+from postroom_broker.results import REVOKED, read_result
 from postroom_contract.outcome import State
 
 if TYPE_CHECKING:
@@ -51,9 +51,13 @@ class Tracking:
         self._results = results
         self._is_apart = is_apart
         self.record = orders.read
-        self.read = results.read
         self.reschedule = orders.reschedule
         self.release = orders.release
+
+    def read(self, delivery_id: str) -> StoredResult | None:
+        """Celery's record of it, or None where there is none (yet)."""
+        stored = self._results.read(delivery_id)
+        return None if stored is None or self._is_hearsay(delivery_id, stored) else stored
 
     def call_back(self, delivery_id: str, state: State, result: str, progress: str | None) -> Answer:
         """End a delivery that nobody is about to send, and tell so where its result is looked for."""
@@ -69,10 +73,21 @@ class Tracking:
             record = self.record(delivery_id)
             return record is not None and (record.state is State.HELD or record.result is not None)
 
-        stored = self._results.wait(delivery_id, timeout_s, is_settled)
-        if stored is None or not stored.is_final:
+        def is_end(stored: StoredResult) -> bool:
+            return stored.is_final and not self._is_hearsay(delivery_id, stored)
+
+        stored = self._results.wait(delivery_id, timeout_s, is_settled, is_end)
+        if stored is None or not is_end(stored):
             record = self.record(delivery_id)
             # Where results are kept elsewhere, the ledger has this one until somebody has stored it there.
             if record is not None and record.result is not None:
                 return read_result(record.result)
+            return None if stored is not None and stored.is_final else stored
         return stored
+
+    def _is_hearsay(self, delivery_id: str, stored: StoredResult) -> bool:
+        """Whether Celery calls a delivery revoked of which the ledger knows that it was begun: its worker tells the end."""
+        if stored.status != REVOKED:
+            return False
+        record = self.record(delivery_id)
+        return record is not None and not record.is_ended and record.state is not State.QUEUED

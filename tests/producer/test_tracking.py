@@ -53,6 +53,20 @@ def test_it_asks_the_ledger_and_the_results(tracking: Tracking, orders: Orders) 
     assert tracking.read(DELIVERY.id) == tracking.wait(DELIVERY.id, None) == StoredResult("FAILURE", None)
 
 
+@pytest.mark.parametrize(("state", "counts"), [("queued", True), ("retrying", False), ("sending", False)])
+def test_a_revoke_is_no_end_of_what_was_begun(
+    tracking: Tracking, orders: Orders, redis_url: str, state: str, *, counts: bool
+) -> None:
+    """Celery calls it revoked as soon as it is asked to; what its attempts achieved, its worker is still to tell."""
+    orders.enter(DELIVERY, Identity(["print"]))
+    with direct.connect(redis_url) as client:
+        client.hset(record_key(DELIVERY.id), "state", state)
+        client.set(RESULT_KEY.format(id=DELIVERY.id), '{"status": "REVOKED", "result": null}', ex=60)
+
+    told = StoredResult("REVOKED", None) if counts else None
+    assert tracking.read(DELIVERY.id) == tracking.wait(DELIVERY.id, 0) == told
+
+
 def test_a_held_delivery_is_not_waited_for(tracking: Tracking, orders: Orders, redis_url: str) -> None:
     """An operator may take days: the wait ends, whatever its limit, with what is there."""
     orders.enter(DELIVERY, Identity(["print"]))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from postroom.testing import SmtpServer, at
+from postroom_broker.ledger.claims import Standing
 from postroom_contract.attachment import Attachment
 from postroom_contract.delivery import Delivery, Progress
 from postroom_contract.encrypted_text import EncryptedText
@@ -17,9 +20,10 @@ from postroom_contract.outcome import Outcome, State
 from postroom_contract.sealing import Keyring, generate_key
 from postroom_contract.session import Anonymous, BasicEmailSessionDetails, ServerDetails, UserCredentials
 from postroom_worker.conclusion import Again
-from postroom_worker.custody import Unrecorded
+from postroom_worker.custody import Overtaken, Unrecorded
 from postroom_worker.delivery import MOST_BYTES_COMPOSED_INLINE, Ending, Office, Unopened, deliver, open_credentials
 from postroom_worker.smtp import Limits, SessionCache
+from tests.support.waiting import wait_until_async
 
 KEYS = Keyring.parse(generate_key("seal"))
 PASSWORD_KEYS = Keyring.parse(generate_key("lock"))
@@ -136,6 +140,82 @@ def test_a_large_message_is_composed_beside_the_loop_and_arrives_whole() -> None
         (part,) = server.messages[0].parsed().iter_attachments()
 
     assert part.get_payload(decode=True) == content
+
+
+@dataclass(frozen=True)
+class Obstructed(Unrecorded):
+    """A delivery whose nth commit is not answered, or answered with no."""
+
+    nth: int = 1
+    answer: Standing | None = None
+    commits: list[str] = field(default_factory=list)
+
+    async def commit(self, progress: str, expires_at: datetime | None) -> None:
+        self.commits.append(progress)
+        if len(self.commits) == self.nth:
+            if self.answer is not None:
+                raise Overtaken(self.answer)
+            await asyncio.Event().wait()
+
+
+def stopped(custody: Obstructed, delivery: Delivery) -> Ending:
+    """Make an attempt, and stop it while it waits for the answer to its commit."""
+
+    async def run() -> Ending:
+        sessions = SessionCache(limits=Limits(most_recipients=2))
+        office = Office(KEYS, PASSWORD_KEYS, sessions, (), 10_000_000)
+        attempt = asyncio.create_task(deliver(office, custody, delivery.seal(KEYS), None))
+        try:
+            await wait_until_async(lambda: len(custody.commits) == custody.nth, 10)
+            attempt.cancel()
+            return await attempt
+        finally:
+            await sessions.aclose()
+
+    return asyncio.run(run())
+
+
+def test_who_got_it_is_not_forgotten_when_the_worker_is_stopped_between_two_transactions() -> None:
+    """The first two have the message: the next attempt goes to the third alone, and nobody is in doubt."""
+    to = [f"r{number}@example.com" for number in range(3)]
+    with SmtpServer() as server:
+        delivery = a_delivery(server, *to)
+        result = stopped(Obstructed(delivery.id, nth=2), delivery)
+
+        assert [message.recipients for message in server.messages] == [(to[0], to[1])]
+    assert isinstance(result, Again)
+    assert result.progress.accepted == (to[0], to[1])
+    assert result.progress.remaining(tuple(to)) == (to[2],)
+    assert result.progress.in_doubt == ()
+
+
+def test_a_worker_stopped_at_its_commit_says_that_nothing_left() -> None:
+    """The ledger may have noted the commit already, and would hold everybody to be in doubt."""
+    with SmtpServer() as server:
+        delivery = a_delivery(server, "ann@example.com")
+        result = stopped(Obstructed(delivery.id), delivery)
+
+        assert server.messages == ()
+    assert isinstance(result, Again)
+    assert (result.progress.in_doubt, result.progress.possible_duplicate) == ((), False)
+
+
+def test_who_got_it_is_not_forgotten_when_the_message_is_lost_to_another() -> None:
+    """Overtaken before the second transaction: what the first achieved is told all the same."""
+    to = [f"r{number}@example.com" for number in range(3)]
+
+    async def run(delivery: Delivery) -> Ending:
+        office = Office(KEYS, PASSWORD_KEYS, SessionCache(limits=Limits(most_recipients=2)), (), 10_000_000)
+        try:
+            custody = Obstructed(delivery.id, nth=2, answer=Standing.LOST)
+            return await deliver(office, custody, delivery.seal(KEYS), None)
+        finally:
+            await office.sessions.aclose()
+
+    with SmtpServer() as server:
+        result = asyncio.run(run(a_delivery(server, *to)))
+    assert isinstance(result, Again)
+    assert result.progress.accepted == (to[0], to[1])
 
 
 def test_a_server_that_is_busy_is_come_back_to() -> None:

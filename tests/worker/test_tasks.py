@@ -120,7 +120,13 @@ class Ledgered:
         self.lease = 0
 
     def run(
-        self, delivery: Delivery, payload: str | None = None, now: Callable[[], datetime] | None = None
+        self,
+        delivery: Delivery,
+        payload: str | None = None,
+        progress: str | None = None,
+        *,
+        now: Callable[[], datetime] | None = None,
+        redelivered: bool = False,
     ) -> tuple[Any, Context]:
         """Run it once under a new lease; return what it returned or raised, and its request."""
         self.lease += 1
@@ -128,15 +134,15 @@ class Ledgered:
         with connect(self.url) as client:
             client.hset(keys.UNACKED, lease, "message")
             client.zadd(keys.UNACKED_INDEX, {lease: time.time()})
-        request = Context(
-            id=delivery.id, delivery_info={"routing_key": QUEUE_NORMAL}, properties={"delivery_tag": lease}
-        )
+        info = {"routing_key": QUEUE_NORMAL, "redelivered": redelivered}
+        request = Context(id=delivery.id, delivery_info=info, properties={"delivery_tag": lease})
 
         async def once() -> Any:
             office, claims = Office(KEYS, PASSWORD_KEYS, SessionCache(), (), 1_000_000), Claims(self.url)
             office = replace(office, now=now or office.now)
             try:
-                return await DeliverTask(lambda: office, lambda: claims).arun(request, payload or delivery.seal(KEYS))
+                task = DeliverTask(lambda: office, lambda: claims)
+                return await task.arun(request, payload or delivery.seal(KEYS), progress)
             except Exception as raised:  # noqa: BLE001 -- the test looks at it
                 return raised
             finally:
@@ -175,6 +181,30 @@ def test_a_message_that_was_sent_already_is_left_alone(ledgered: Ledgered) -> No
         assert len(server.messages) == 1
     assert isinstance(again, Ignore)
     assert request.ignore_result
+
+
+def test_a_repeated_message_of_which_nothing_is_known_may_be_a_duplicate(ledgered: Ledgered) -> None:
+    """A dead letter that is requeued after its record has expired: the mark on it is all that is left to go by."""
+    with SmtpServer() as server:
+        known, forgotten = a_delivery(server, "ann@example.com"), a_delivery(server, "bob@example.com")
+        with connect(ledgered.url) as client:
+            client.hset(record_key(known.id), "state", "queued")
+        outcomes = [ledgered.run(delivery, redelivered=True)[0] for delivery in (known, forgotten)]
+
+    assert [outcome.possible_duplicate for outcome in outcomes] == [False, True]
+
+
+def test_a_dead_letter_keeps_the_progress_that_it_came_with(ledgered: Ledgered) -> None:
+    """Requeued when its record is forgotten, it goes to nobody who has got the mail."""
+    with SmtpServer() as server:
+        delivery = a_delivery(server, "ann@example.com", "bob@example.com")
+        progress = Progress(attempts=1, accepted=("ann@example.com",)).seal(delivery.id, KEYS)
+        ledgered.run(delivery, delivery.seal(Keyring.parse(generate_key("other"))), progress)
+    with connect(ledgered.url) as client:
+        (dead,) = client.lrange(keys.DEAD, 0, -1)
+    (arguments, *_) = json.loads(json.loads(json.loads(dead)["message"])["body"])
+
+    assert arguments[1] == progress
 
 
 def test_a_message_that_cannot_be_opened_waits_among_the_dead_letters(ledgered: Ledgered) -> None:

@@ -95,6 +95,8 @@ def make_app(broker_url: str, result_url: str) -> PostroomCelery:
         broker_connection_retry_on_startup=True,
         # Wait for Redis however long it is away.
         broker_connection_max_retries=None,
+        # The same where it answers and refuses: a replica that is about to take over, a server without memory.
+        broker_channel_error_retry=True,
         # Ours: a message is leased in the call that takes it, so that `kill -9` loses nothing.
         broker_transport="postroom_broker.transport:Transport",
         broker_transport_options={

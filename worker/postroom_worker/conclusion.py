@@ -64,6 +64,8 @@ class Attempt:
     possible_duplicate: bool = False
     # An earlier attempt left recipients in doubt without a chance to say what then: its worker died.
     found_in_doubt: bool = False
+    # The ledger has been asked to note a commit: it has to hear how this attempt ended.
+    is_noted: bool = False
     accepted: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     # Why each of the others did not get it.

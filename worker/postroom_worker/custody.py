@@ -33,7 +33,11 @@ class Custody(Protocol):
 
     @property
     def is_repeated(self) -> bool:
-        """Whether the message was given out before and nobody can say what became of it."""
+        """Whether the message says that it was given out before; a ledger that has a record of it knows better."""
+
+    @property
+    def is_revoked(self) -> bool:
+        """Whether it is not to be sent (any more), though nobody has told the ledger so."""
 
     async def claim(self) -> Claim:
         """Begin an attempt, and learn what is known of earlier ones."""
@@ -61,7 +65,8 @@ class Leased:
     id: str
     lease: str
     claims: Claims
-    is_repeated: bool = False  # the ledger knows better than the mark on the message
+    is_repeated: bool = False
+    is_revoked: bool = False
 
     async def claim(self) -> Claim:
         """Begin an attempt."""
@@ -90,6 +95,7 @@ class Unrecorded:
 
     id: str
     is_repeated: bool = False
+    is_revoked: bool = False
 
     async def claim(self) -> Claim:
         """Begin an attempt."""

@@ -19,6 +19,7 @@ from postroom_contract.delivery import Delivery, OnUnknown, Progress
 from postroom_contract.encrypted_text import EncryptedText, password_place
 from postroom_contract.error_codes import ErrorCode
 from postroom_contract.errors import (
+    CancelledException,
     EmailSessionException,
     ExpiredException,
     PostroomError,
@@ -95,22 +96,37 @@ async def deliver(office: Office, custody: Custody, payload: str, earlier: str |
         progress = Progress.open(claim.progress or earlier, custody.id, office.keyring)
     except PostroomError as unreadable:
         return Unopened(unreadable)
-    attempt = Attempt(delivery, progress, possible_duplicate=custody.is_repeated, found_in_doubt=claim.in_doubt)
+    is_repeated = custody.is_repeated and not claim.is_recorded
+    attempt = Attempt(delivery, progress, possible_duplicate=is_repeated, found_in_doubt=claim.in_doubt)
     if attempt.found_in_doubt and delivery.on_unknown is OnUnknown.HOLD:
         return Hold(UnknownOutcomeException(ErrorCode.UNKNOWN_OUTCOME, {}), progress)
+    if overtaken := await _try(office, custody, attempt, now):
+        return overtaken
+    return conclude(attempt, now=now(), random=office.random)
+
+
+async def _try(office: Office, custody: Custody, attempt: Attempt, now: Callable[[], datetime]) -> Overtaken | None:
+    """Send to those who remain. An early end is no reason to forget what was learned before, or what the ledger notes."""
+    delivery = attempt.delivery
     try:
-        if progress.remaining(delivery.message.recipients):
-            _check_time(delivery, now())
+        if attempt.progress.remaining(delivery.message.recipients):
+            _check_wish(custody, delivery, now())
             access = open_credentials(delivery.session, office.password_keyring)
             await _send(office, custody, attempt, access)
     except PostroomError as failure:
         attempt.failed(failure)
     except Overtaken as overtaken:
-        return overtaken
+        return None if attempt.has_learned else overtaken
     except TurnedAway:
         if not attempt.has_learned:
             raise
-    return conclude(attempt, now=now(), random=office.random)
+    except asyncio.CancelledError:
+        # Between two transactions, or before octets of which the ledger thinks that they may have left.
+        task = asyncio.current_task()
+        if task is None or not (attempt.has_learned or attempt.is_noted):
+            raise
+        task.uncancel()
+    return None
 
 
 def _clock(office: Office, claim: Claim) -> Callable[[], datetime]:
@@ -119,7 +135,9 @@ def _clock(office: Office, claim: Claim) -> Callable[[], datetime]:
     return lambda: office.now() + ahead
 
 
-def _check_time(delivery: Delivery, now: datetime) -> None:
+def _check_wish(custody: Custody, delivery: Delivery, now: datetime) -> None:
+    if custody.is_revoked:
+        raise CancelledException(ErrorCode.CANCELLED, {})
     if delivery.expires_at is not None and now >= delivery.expires_at:
         raise ExpiredException(ErrorCode.EXPIRED, {})
 
@@ -130,6 +148,7 @@ async def _send(office: Office, custody: Custody, attempt: Attempt, access: Acce
 
     async def commit(admitted: tuple[str, ...]) -> None:
         progress = if_silent(attempt, admitted).seal(delivery.id, office.keyring)
+        attempt.is_noted = True
         await custody.commit(progress, delivery.expires_at)
 
     try:

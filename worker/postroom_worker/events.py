@@ -53,6 +53,11 @@ def attempt_overtaken(delivery_id: str, standing: str) -> None:
     logger.info("delivery %s is left alone: %s", delivery_id, standing)
 
 
+def revoked_too_late(delivery_id: str) -> None:
+    """Tell of a delivery whose task Celery was asked to end while it was being sent."""
+    logger.warning("delivery %s was revoked too late: it is being sent", delivery_id)
+
+
 def bug_met(delivery_id: str, bug: BaseException) -> None:
     """Tell of a mistake of our own: its kind and its place; its text might quote the message."""
     place = bug.__traceback__

@@ -36,6 +36,7 @@ class Parcel:
     queue: str
     payload: str
     retries: int
+    progress: str | None = None  # what it came with
 
     def again(self, progress: str | None) -> str:
         """The task message for the next attempt."""
@@ -87,7 +88,7 @@ def _bury(unopened: Unopened, parcel: Parcel, keyring: Keyring) -> tuple[Settlem
     error = public(unopened.error)
     is_closed = isinstance(error, SealException)
     message = dead(
-        parcel.again(None),
+        parcel.again(parcel.progress),
         reason=DeathReason(str(error.reason)) if is_closed else DeathReason.BUG,
         deliveries=1,
         queue=parcel.queue,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery.app.task import Context
 from celery.exceptions import Ignore
+from celery.worker.state import revoked
 
 from postroom_broker.ledger.claims import Act, Standing
 from postroom_broker.transport.names import LEASE_PREFIX
@@ -21,7 +22,7 @@ from postroom_contract.errors import PostroomError
 from postroom_contract.names import TASK_DELIVER
 from postroom_contract.outcome import Outcome
 from postroom_worker import events
-from postroom_worker.async_task import AsyncTask, HandBack, RetryLater
+from postroom_worker.async_task import AsyncTask, HandBack, RetryLater, SafeRequest
 from postroom_worker.conclusion import Again, Hold, public
 from postroom_worker.custody import Custody, Leased, Overtaken, Unrecorded
 from postroom_worker.delivery import Unopened, deliver
@@ -29,16 +30,39 @@ from postroom_worker.settlement import Parcel, Told, write_down
 from postroom_worker.smtp import TurnedAway
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from postroom_broker.ledger.claims import Claims
     from postroom_worker.delivery import Ending, Office
+
+# Under which name a request tells its task that it was revoked.
+IS_REVOKED = "postroom_is_revoked"
+
+
+class DeliverRequest(SafeRequest):
+    """A request that only the ledger ends: Celery would drop a revoked message, and with it what its attempts achieved."""
+
+    def revoked(self) -> bool:
+        """Whether Celery may drop it; a revoked message under a lease is given to the task, which ends the delivery."""
+        expires: Any = self.expires  # the stubs leave out that it may be none
+        if expires or not _is_leased(self.request_dict["properties"]):
+            return bool(super().revoked())
+        self.request_dict[IS_REVOKED] = self.id in revoked
+        return False
+
+    def terminate(self, pool: Any, signal: Any = None) -> None:
+        """Let it be sent to its end, which nothing but its reply can tell."""
+        if not _is_leased(self.request_dict["properties"]):
+            super().terminate(pool, signal)
+            return
+        events.revoked_too_late(self.id)
 
 
 class DeliverTask(AsyncTask):
     """`postroom.deliver(payload, progress=None)`."""
 
     name = TASK_DELIVER
+    Request = "postroom_worker.tasks:DeliverRequest"
     # A delivery that failed is news for its sender, not an incident: Celery logs it in one line.
     throws = (PostroomError,)
 
@@ -59,7 +83,7 @@ class DeliverTask(AsyncTask):
             ending = Unopened(PostroomError(ErrorCode.INTERNAL, {"reason": type(bug).__name__}))
         if isinstance(ending, Overtaken):
             raise self._overtaken(request, ending.standing)
-        parcel = Parcel(custody.id, _queue_of(request), payload, request.retries or 0)
+        parcel = Parcel(custody.id, _queue_of(request), payload, request.retries or 0, progress)
         settlement, told = write_down(ending, parcel, office.keyring)
         standing = await custody.settle(settlement)
         if standing in {Standing.LOST, Standing.ENDED}:
@@ -71,15 +95,21 @@ class DeliverTask(AsyncTask):
 
     def _custody(self, request: Context) -> Custody:
         delivery_id = str(request.id)
-        lease = str((getattr(request, "properties", None) or {}).get("delivery_tag", ""))
-        if lease.startswith(LEASE_PREFIX):
-            return Leased(delivery_id, lease, self._claims())
-        return Unrecorded(delivery_id, is_repeated=bool((request.delivery_info or {}).get("redelivered")))
+        properties = getattr(request, "properties", None) or {}
+        is_repeated = bool((request.delivery_info or {}).get("redelivered"))
+        if _is_leased(properties):
+            is_revoked = getattr(request, IS_REVOKED, False)
+            return Leased(delivery_id, properties["delivery_tag"], self._claims(), is_repeated, is_revoked)
+        return Unrecorded(delivery_id, is_repeated)
 
     def _overtaken(self, request: Context, standing: Standing) -> Ignore:
         events.attempt_overtaken(str(request.id), standing.value)
         request.ignore_result = True
         return Ignore(standing.value)
+
+
+def _is_leased(properties: Mapping[str, Any]) -> bool:
+    return str(properties.get("delivery_tag", "")).startswith(LEASE_PREFIX)
 
 
 def _for_celery(told: Told, act: Act, *, is_written: bool) -> Any:

@@ -52,6 +52,8 @@ class Claim:
     progress: str | None = None
     # The server's clock, by which mail is due and expires; None where there is no server to ask.
     now: datetime | None = field(default=None, compare=False)
+    # Whether anything was known of it: a record that has expired, or was never made, vouches for nothing.
+    is_recorded: bool = field(default=False, compare=False)
 
 
 class Act(StrEnum):
@@ -94,11 +96,11 @@ class Claims:
     async def claim(self, delivery_id: str, lease: str) -> Claim:
         """Begin an attempt; from now on no other worker can commit or settle under an earlier lease."""
         answer = await self._until_told(lambda: self._claims.ask([record_key(delivery_id)], [lease]))
-        standing, committed, progress, result, now = answer
+        standing, committed, progress, result, now, is_recorded = answer
         if result:
             await self._store_elsewhere(delivery_id, result.decode())
         clock = datetime.fromtimestamp(float(now), UTC)
-        return Claim(Standing(standing.decode()), bool(committed), progress.decode() or None, clock)
+        return Claim(Standing(standing.decode()), bool(committed), progress.decode() or None, clock, bool(is_recorded))
 
     async def commit(self, delivery_id: str, lease: str, progress: str, expires_at: datetime | None) -> Standing:
         """Note that the last octets are about to leave; they may only where the answer is "ours".

@@ -31,8 +31,6 @@ RESERVED_TURNS = 5
 MOST_WATCHED = 6
 # How long one wait lasts, and how often an idle consumer looks everywhere: for what a consumer that died had moved.
 WAIT_S = 1
-# How often a refusal is logged, which comes again every second for as long as it lasts.
-COMPLAIN_EVERY_S = 60.0
 
 CLAIM_ROLE = "CLAIM"
 
@@ -49,7 +47,8 @@ class Asking:
         self._asked_for: list[str] = []
         self._turns = 0
         self._server_knows_claim = True
-        self._refused_at = self._complained_at = float("-inf")
+        self._rests_until = float("-inf")
+        self._is_refused = False
 
     def links(self) -> list[Link]:
         """All connections on which there may be an answer to wait for."""
@@ -61,10 +60,8 @@ class Asking:
 
     def ask(self) -> None:
         """Claim as many messages as there are free slots; when there were none, wait for one in each queue."""
-        if not self._channel.qos.can_consume() or not shows_life():
+        if not self._channel.qos.can_consume() or not shows_life() or time.monotonic() < self._rests_until:
             return
-        if time.monotonic() - self._refused_at < WAIT_S:
-            return  # the hub turns once a second at least
         keys = self._queue_keys()
         if self._may_have_mail:
             self._ask_claim(keys)
@@ -140,8 +137,8 @@ class Asking:
         except NoScriptError:
             self._server_knows_claim = False
             raise Empty from None
-        except ResponseError as refusal:
-            self._note_refusal(refusal)
+        except ResponseError as refused:
+            self._rest(refused)
             raise Empty from None
         self._server_knows_claim = True
         self._claimed_at = time.monotonic()
@@ -156,14 +153,6 @@ class Asking:
     def _rows(self, answer: Sequence[Any]) -> Iterator[tuple[str, str, bytes]]:
         for number, lease, raw in zip(answer[::3], answer[1::3], answer[2::3], strict=True):
             yield self._asked_for[number - 1], lease.decode(), raw
-
-    def _note_refusal(self, refusal: ResponseError) -> None:
-        """Leave a server in peace for a moment that answers no: it is full, loads its data, or became a replica."""
-        now = time.monotonic()
-        if now - self._complained_at > COMPLAIN_EVERY_S:
-            logger.warning("Redis refuses to give out messages (%s): it is asked again", type(refusal).__name__)
-            self._complained_at = now
-        self._refused_at = now
 
     def _watch(self, key: str) -> None:
         if key not in self._watches:
@@ -180,14 +169,22 @@ class Asking:
             has_come = self._watches[key].read() is not None
         except LinkLost:
             has_come = True  # perhaps
-        except ResponseError as refusal:
-            # A server without memory moves nothing, but a claim it takes: only by that can it get room again.
-            self._note_refusal(refusal)
-            self._may_have_mail = True
+        except ResponseError as refused:
+            self._rest(refused)
             raise Empty from None
+        self._is_refused = False
         if has_come and not (self._channel.qos.can_consume() and key in dict(self._queue_keys())):
             # No slot is free any more, or the queue is not consumed any more: another idle consumer can have it.
             STEP_BACK(self._channel.custody.client, [front_of(key), key])
         if has_come or time.monotonic() - self._claimed_at >= WAIT_S:
             self._may_have_mail = True
         raise Empty
+
+    def _rest(self, refused: ResponseError) -> None:
+        """Ask no sooner than after one wait, and claim first: a server without memory moves no message, but gives them out."""
+        self._rests_until, self._may_have_mail = time.monotonic() + WAIT_S, True
+        if not self._is_refused:
+            logger.warning(
+                "Redis refuses to give out mail (%s): asking again every %d s", type(refused).__name__, WAIT_S
+            )
+        self._is_refused = True

@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 import redis
+from kombu.log import get_logger
 from kombu.transport import redis as stock
 from kombu.utils.json import dumps
 
@@ -21,6 +22,8 @@ from postroom_broker.transport.custody import Custody, custody_of
 from postroom_broker.transport.names import Names, Terms, front_of
 from postroom_broker.transport.qos import QoS
 from postroom_broker.transport.scripts import DELAY, STEP_BACK
+
+logger = get_logger(__name__)
 
 # The stubs of kombu know little of what a transport overrides.
 StockChannel: Any = stock.Channel
@@ -154,6 +157,13 @@ class Channel(StockChannel):  # type: ignore[misc]
         else:
             keys, arguments = delays.command(envelope.id_of(message), due_at, key, text)
             batch.add("eval", DELAY.text, len(keys), *keys, *arguments)
+
+    def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
+        try:
+            super()._queue_bind(exchange, routing_key, pattern, queue)
+        except redis.exceptions.OutOfMemoryError:
+            # Those who publish by exchange need it, and on a full server they cannot publish. Who consumes empties it.
+            logger.warning("Redis has no memory for the binding of a queue: going on without")
 
     # What stands at the front of a queue belongs to it
 

@@ -17,6 +17,10 @@ from kombu.utils.json import loads
 
 Payload = dict[str, Any]
 
+# What taking a foreign text apart may raise: JSON has numbers that are infinite, texts that are no text (half a surrogate
+# pair), and any depth.
+BROKEN = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, binascii.Error)
+
 
 class UnreadableMessage(ValueError):
     """What lies in a queue is no message. The text never quotes it."""
@@ -43,18 +47,23 @@ class Dead:
 
 
 def read(raw: bytes) -> Payload:
-    """The message, ready for kombu.
+    """The message, ready for kombu and Celery: what either would choke on must not end one worker after the other.
 
     Raises:
         UnreadableMessage: it is none.
     """
     try:
         payload = loads(raw.decode())
-        properties = payload["properties"]
+        properties, headers = payload["properties"], payload.get("headers") or {}
         properties["delivery_info"]["routing_key"]
+        # They become keys, of Redis and of tables in memory.
+        names = [name for name in (headers.get("id"), headers.get("task")) if name is not None]
+        if not isinstance(payload["body"], str) or not all(isinstance(name, str) for name in names):
+            raise TypeError("Celery's names and body are texts")
+        "".join(names).encode()
         if properties.get("body_encoding") == "base64":
             base64.b64decode(payload["body"])
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error) as error:
+    except BROKEN as error:
         raise UnreadableMessage(f"not a message of kombu ({type(error).__name__})") from None
     return dict(payload)
 
@@ -78,10 +87,10 @@ def id_of(payload: Payload) -> str:
 
 
 def task_id(text: str) -> str:
-    """The id of the task in a message, or an empty text where it has none."""
+    """The id of the task in a message, or an empty text where it has none that could name anything in Redis."""
     try:
-        return str(json.loads(text)["headers"]["id"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+        return str(json.loads(text)["headers"]["id"]).encode().decode()
+    except BROKEN:
         return ""
 
 
@@ -99,10 +108,11 @@ def held(record: bytes) -> Held:
     try:
         text = record.decode()
         _, end = json.JSONDecoder().raw_decode(text, 1)
-        _, exchange, routing_key = json.loads(text)
+        _, *names = json.loads(text)
+        exchange, routing_key = (str(name or "").encode().decode() for name in names)
     except (ValueError, RecursionError) as error:
         raise UnreadableMessage(f"not a message of kombu ({type(error).__name__})") from None
-    return Held(text[1:end], exchange or "", routing_key or "")
+    return Held(text[1:end], exchange, routing_key)
 
 
 def held_at_least(record: bytes) -> Held:
@@ -139,7 +149,7 @@ def priority_of(text: str) -> int:
     """The message's priority as kombu reads it, 0 to 9."""
     try:
         return max(0, min(9, int(json.loads(text)["properties"]["priority"])))
-    except (ValueError, KeyError, TypeError):
+    except BROKEN:
         return 0
 
 
@@ -155,7 +165,7 @@ def read_dead(entry: bytes) -> Dead:
     try:
         kept = json.loads(entry)
         text = kept["message"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except BROKEN:
         kept, text = {}, None
     if not isinstance(text, str):
         return Dead(entry.decode(errors="surrogateescape"), None, None, None, None)

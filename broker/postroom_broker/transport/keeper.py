@@ -69,6 +69,9 @@ class Keeper:
                 if not self._is_away:
                     logger.warning("Leases cannot be renewed: %s", type(away).__name__)
                 self._is_away = True
+            except Exception as bug:  # noqa: BLE001 -- without this thread all that is being sent would be sent again
+                pause_s = ROUND_S
+                logger.critical("%s ended a round of the keeper, which goes on", type(bug).__name__)
             else:
                 if self._is_away:
                     logger.info("Leases are renewed again")

@@ -6,6 +6,7 @@ no message is lost or returned twice, however many processes try. When to return
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import time
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 # How many messages one call carries: they pass through this process, and one may hold megabytes of attachments.
 MOST_PER_CALL = 32
+# The keeper that fetches them has leases to renew meanwhile, and gives up what takes it half a lease time.
+MOST_BYTES_PER_CALL = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ class Returns:
         """
         count = 0
         while True:
-            terms = self._terms.lease_s, FOREIGN_LEASE_S, LEASE_PREFIX, MOST_PER_CALL
+            terms = self._terms.lease_s, FOREIGN_LEASE_S, LEASE_PREFIX, MOST_PER_CALL, MOST_BYTES_PER_CALL
             found = LAPSED(self._client, [self._names.unacked, self._names.index], terms)
             if not found or time.monotonic() > deadline:
                 return count
@@ -103,7 +106,7 @@ class Returns:
         try:
             message = envelope.held(record)
             text, deliveries = envelope.redelivered(message.text, in_vain=in_vain)
-        except (envelope.UnreadableMessage, ValueError, KeyError, TypeError, AttributeError):
+        except envelope.BROKEN:
             return self._dying(lease, record, DeathReason.UNREADABLE)
         if deliveries >= self._terms.most_deliveries:
             return self._dying(lease, record, DeathReason.TOO_MANY_DELIVERIES, deliveries)
@@ -128,14 +131,16 @@ class Returns:
         if message.exchange:
             bindings: set[Any] = self._client.smembers(f"{self._names.prefix}{self._names.bindings % message.exchange}")
             for binding in sorted(bindings):
-                routing_key, pattern, queue = binding.decode().split(self._names.separator)
-                if re.fullmatch(pattern, message.routing_key) if pattern else routing_key == message.routing_key:
-                    return str(queue)
+                # What is no binding of kombu's binds nothing.
+                with contextlib.suppress(ValueError, re.error):
+                    routing_key, pattern, queue = binding.decode().split(self._names.separator)
+                    if re.fullmatch(pattern, message.routing_key) if pattern else routing_key == message.routing_key:
+                        return str(queue)
         return message.routing_key
 
 
 def _deliveries(text: str) -> int:
     try:
         return envelope.redelivered(text, in_vain=False)[1]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except envelope.BROKEN:
         return 0

@@ -9,7 +9,7 @@ import pytest
 
 from postroom.testing import free_port
 from postroom_broker.connection import aconnect
-from postroom_broker.ledger.batches import MOST_PER_CALL, Batch
+from postroom_broker.ledger.batches import MOST_CHARACTERS_PER_CALL, MOST_PER_CALL, Batch
 from postroom_broker.script import Script
 from postroom_contract.errors import BrokerUnavailable
 from tests.support.valkey import connect
@@ -68,6 +68,18 @@ def test_more_than_fit_take_further_calls(redis_url: str) -> None:
     assert calls(redis_url) == 3
 
 
+def test_large_items_do_not_share_a_call(redis_url: str) -> None:
+    """Retries carry their messages, and a call that does not get through in time would be made in vain for ever."""
+    large = "x" * (MOST_CHARACTERS_PER_CALL // 2 + 1)
+
+    async def ask(batch: Batch) -> list[Any]:
+        arguments = [large, large, "small", 2 * large, "small"]
+        return await asyncio.gather(*(batch.ask([f"k{number}"], [told]) for number, told in enumerate(arguments)))
+
+    assert [len(answer) - len("shared-") for answer in run(redis_url, ask)] == [len(large)] * 2 + [5, 2 * len(large), 5]
+    assert calls(redis_url) == 4
+
+
 def test_an_item_that_breaks_the_call_breaks_only_itself(redis_url: str) -> None:
     """The others are asked for again, each alone."""
     with connect(redis_url) as client:
@@ -76,6 +88,14 @@ def test_an_item_that_breaks_the_call_breaks_only_itself(redis_url: str) -> None
 
     assert (good, also_good) == (b"shared-a", b"shared-c")
     assert isinstance(broken, BrokerUnavailable)
+
+
+def test_an_item_that_cannot_be_told_breaks_only_itself(redis_url: str) -> None:
+    """An id that is no text (half a surrogate pair) never leaves this process, and nobody else is cancelled for it."""
+    good, broken, also_good = run(redis_url, lambda batch: ask_all(batch, ["a", "\ud800", "c"]))
+
+    assert (good, also_good) == (b"shared-a", b"shared-c")
+    assert isinstance(broken, UnicodeEncodeError)
 
 
 def test_without_a_server_everybody_is_told() -> None:

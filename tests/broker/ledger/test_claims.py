@@ -1,6 +1,7 @@
 """What workers tell the ledger: fences, commits and ends, on a real server, with leases that are lost and answers that are."""
 
 import asyncio
+import json
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from celery.states import READY_STATES
 
 from postroom_broker import keys
 from postroom_broker.connection import connect
@@ -138,6 +140,20 @@ def test_what_is_over_is_not_begun_again(ledger: Ledger) -> None:
     assert ledger.state == "sent"
 
 
+def test_an_end_is_known_for_as_long_as_its_message_may_lie_in_the_queue(ledger: Ledger) -> None:
+    """Told when the lease was gone, it outlives a weekend without workers: nobody sends the mail again on Monday."""
+    ledger.claim(FIRST)
+    ledger.commit(FIRST)
+    ledger.lapse(FIRST)
+    assert ledger.settle(FIRST, SENT) is Standing.OURS
+
+    assert ledger.client.ttl(RECORD) > 29 * 24 * 3600
+    assert 0 < ledger.client.ttl(RESULT) <= 24 * 3600
+    ledger.lease(SECOND)
+    assert ledger.claim(SECOND).standing is Standing.ENDED
+    assert ledger.client.ttl(RECORD) > 29 * 24 * 3600
+
+
 def test_a_worker_that_never_committed_leaves_no_doubt(ledger: Ledger) -> None:
     """Its message goes to another, and nobody has to fear a duplicate."""
     ledger.claim(FIRST)
@@ -240,8 +256,10 @@ def test_a_held_delivery_waits_for_an_operator(ledger: Ledger) -> None:
     with ledger.client.pubsub(ignore_subscribe_messages=True) as news:  # type: ignore[no-untyped-call]
         news.subscribe(RESULT)
         assert ledger.settle(FIRST, HOLD) is Standing.OURS
-        assert wait_until(lambda: news.get_message(timeout=0.1), 10, "news")
+        told = wait_until(lambda: news.get_message(timeout=0.1), 10, "news")
 
+    # Celery's `AsyncResult`, which listens too, takes what comes for JSON.
+    assert json.loads(told["data"])["status"] not in READY_STATES
     assert (ledger.state, ledger.held, ledger.client.zcard(keys.HELD)) == ("held", 0, 1)
     assert ledger.client.zcard(keys.DELAYED) == 0
 

@@ -31,6 +31,11 @@ def test_messages_of_every_writer_are_read(text: str) -> None:
         b'{"properties": null}',
         b'{"properties": {"delivery_info": {}}}',
         b"[" * 100_000,
+        json.dumps({"body": 5, "properties": {"delivery_info": {"routing_key": "q"}}}).encode(),
+        *(
+            f'{{"body": "", "headers": {headers}, "properties": {{"delivery_info": {{"routing_key": "q"}}}}}}'.encode()
+            for headers in ("[1]", '"text"', '{"id": ["a"]}', '{"task": {}}', '{"id": "\\ud800"}')
+        ),
         json.dumps(
             {"body": "a", "properties": {"body_encoding": "base64", "delivery_info": {"routing_key": "q"}}}
         ).encode(),
@@ -98,7 +103,9 @@ def test_a_record_gives_the_text_as_it_was(record: str) -> None:
     assert held.exchange == ("exchange" if "exchange" in record else "")
 
 
-@pytest.mark.parametrize("record", [b"", b"[]", b"{}", b"[{}]", b"\xff", b'[{"body": ,"","queue"]'])
+@pytest.mark.parametrize(
+    "record", [b"", b"[]", b"{}", b"[{}]", b"\xff", b'[{"body": ,"","queue"]', b'[{},"","\\ud800"]', b'[{},"","a","b"]']
+)
 def test_a_record_that_is_none_is_refused(record: bytes) -> None:
     """So that it can be kept among the dead."""
     with pytest.raises(envelope.UnreadableMessage):

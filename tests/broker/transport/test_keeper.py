@@ -110,3 +110,24 @@ def test_an_outage_is_waited_out(valkey_program: Path, tmp_path: Path, caplog: p
         wait_until(lambda: client.zscore(NAMES.index, "lease:mine") > 1, 10)
         keeper.stop()
     assert caplog.text.count("cannot be renewed") == 1
+
+
+def test_the_keeper_outlives_a_bug(client: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever ends a round, the next one renews: a process whose keeper died would lose all that it is sending."""
+    bugs = [RuntimeError("of ours")]
+
+    def is_alive() -> bool:
+        if bugs:
+            raise bugs.pop()
+        return True
+
+    keeper, leases = make(client, is_alive)
+    hold(client, "mine")
+    leases.hold("mine")
+    keeper.start()
+    try:
+        wait_until(lambda: (client.zscore(NAMES.index, "mine") or 0) > 1, 10, "the lease to be renewed")
+    finally:
+        keeper.stop()
+    assert "RuntimeError ended a round of the keeper" in caplog.text
+    client.delete(NAMES.unacked, NAMES.index)

@@ -8,7 +8,8 @@ import pytest
 
 from postroom_broker.death_reasons import DeathReason
 from postroom_broker.transport.names import Terms
-from postroom_broker.transport.returns import MOST_PER_CALL, Returns
+from postroom_broker.transport.returns import MOST_BYTES_PER_CALL, MOST_PER_CALL, Returns
+from postroom_broker.transport.scripts import LAPSED
 from tests.broker.transport.conftest import NAMES, message
 
 FAR = float("inf")
@@ -66,6 +67,18 @@ def test_a_late_answer_reaps_nothing(client: Any, returns: Returns) -> None:
     assert client.hlen(NAMES.unacked) == 1
 
 
+def test_large_messages_are_reaped_one_by_one(client: Any, returns: Returns) -> None:
+    """One call fetches no more than gets through in time, and what is found one by one is returned all the same."""
+    large = json.dumps({**json.loads(message("a")), "body": "x" * (MOST_BYTES_PER_CALL // 2 + 1)})
+    for number in range(3):
+        hold(client, f"lease:{number}", f'[{large},"","postroom.q"]', age_s=30)
+    hold(client, "lease:small", record("b"), age_s=25)
+    terms = (0.5, 3600, "lease:", 32, MOST_BYTES_PER_CALL)
+    assert len(LAPSED(client, [NAMES.unacked, NAMES.index], terms)) == 2
+    assert returns.reap(FAR) == 4
+    assert client.llen("postroom.q") == 4
+
+
 def test_two_reapers_return_a_message_once(client: Any, returns: Returns) -> None:
     """What one has found, the other may have returned."""
     hold(client, "lease:1", record("a"), age_s=30)
@@ -106,14 +119,30 @@ def test_rubbish_of_a_dead_worker_is_kept(client: Any, returns: Returns) -> None
     hold(client, "lease:2", b"rubbish", age_s=30)
     hold(client, "lease:3", '[{"properties": 1},"","postroom.q"]', age_s=30)
     hold(client, "lease:4", record("a"), age_s=30)
-    assert returns.reap(FAR) == 4
+    for number, odd in enumerate(('"deliveries": 1e999', '"deliveries": [1]', '"deliveries": "\\ud800"')):
+        text = f'{{"properties": {{"delivery_info": {{"routing_key": "q", {odd}}}}}}}'
+        hold(client, f"lease:odd{number}", f'[{text},"","postroom.q"]', age_s=30)
+    hold(client, "lease:5", '[{"properties": {"delivery_info": {}}},"","\\ud800"]', age_s=30)
+    assert returns.reap(FAR) == 8
     assert names_in(client) == ["a"]
     assert {json.loads(entry)["reason"] for entry in client.lrange(NAMES.dead, 0, -1)} == {"unreadable"}
+
+
+def test_odd_names_and_numbers_hold_up_nobody(client: Any, returns: Returns) -> None:
+    """Half a surrogate pair in an id, an infinite priority: such a message goes back like any other."""
+    for number, odd in enumerate(('"headers": {"id": "\\ud800"}', '"headers": {"id": 5}')):
+        text = f'{{{odd}, "properties": {{"priority": 1e999, "delivery_info": {{}}}}}}'
+        hold(client, f"lease:{number}", f'[{text},"","postroom.q"]', age_s=30)
+    hold(client, "lease:last", record("a"), age_s=30)
+    assert returns.reap(FAR) == 3
+    assert client.llen("postroom.q") == 3
 
 
 @pytest.mark.parametrize(
     ("bound", "routing_key", "queue"),
     [
+        ("rubbish", "postroom.by-name", "postroom.by-name"),
+        ("a.*\x06\x16(\x06\x16postroom.topic", "postroom.by-name", "postroom.by-name"),
         ("key\x06\x16\x06\x16postroom.bound", "key", "postroom.bound"),
         ("a.*\x06\x16^a\\.[^.]+$\x06\x16postroom.topic", "a.b", "postroom.topic"),
         ("other\x06\x16\x06\x16postroom.bound", "postroom.by-name", "postroom.by-name"),

@@ -100,10 +100,10 @@ def test_only_lapsed_leases_are_found(client: Any) -> None:
         client.zadd("unacked_index", {lease: seconds - age_s})
         client.hset("unacked", lease, f"record of {lease}")
     client.zadd("unacked_index", {"lease:orphan": 1})
-    found = LAPSED(client, HELD, [20, 3600, "lease:", 10])
+    found = LAPSED(client, HELD, [20, 3600, "lease:", 10, 1000])
     assert found == [b"tag-older", b"record of tag-older", b"lease:old", b"record of lease:old"]
     assert client.zscore("unacked_index", "lease:orphan") is None
-    assert len(LAPSED(client, HELD, [20, 3600, "lease:", 1])) == 2
+    assert len(LAPSED(client, HELD, [20, 3600, "lease:", 1, 1000])) == 2
 
 
 def test_a_message_is_put_back_once(client: Any) -> None:

@@ -3,7 +3,8 @@
 -- KEYS     1 unacked (hash)  2 its index (sorted set)  3 ids by the time they are due (sorted set)
 --          4 delayed and held messages by id (hash)  5 ids that are held (sorted set)  6 dead messages (list)
 --          then for each delivery: its record (hash), its result (string)
--- ARGV     1 for how long (s) an open record is kept  2 for how long (s) an ended one and a result are kept
+-- ARGV     1 for how long (s) an open record is kept, or an ended one whose message lies in its queue again
+--          2 for how long (s) any other ended one and a result are kept
 --          then for each delivery: id, lease, what to do ("end", "retry", "hold", "bury"), its state from now on, result,
 --          where that goes ("here", or "record": another server is to store it, and the message stays leased until then),
 --          progress, message with its queue (of a dead one: its JSON), wait (s), code, reason
@@ -40,9 +41,11 @@ local function settle(record, result_key, id, lease, act, state, result, where, 
   if act ~= 'end' or where == 'here' then end_lease(lease) end
   if act == 'end' then
     redis.call('HDEL', record, 'committed', 'progress', 'fence')
-    redis.call('HSET', record, 'state', state, 'ended', ARGV[2], 'ended_by', lease)
+    -- A message that lies in its queue again may lie there for long: whoever takes it must find that it is over.
+    local kept_for = is_held and ARGV[2] or ARGV[1]
+    redis.call('HSET', record, 'state', state, 'ended', kept_for, 'ended_by', lease)
     if where == 'record' then redis.call('HSET', record, 'result', result) end
-    redis.call('EXPIRE', record, ARGV[2])
+    redis.call('EXPIRE', record, kept_for)
   else
     redis.call('HSET', record, 'state', state, 'settled_by', lease, 'code', code, 'reason', reason)
     if progress ~= '' then redis.call('HSET', record, 'progress', progress) end
@@ -63,7 +66,8 @@ local function settle(record, result_key, id, lease, act, state, result, where, 
   end
   if where == 'here' then
     if result ~= '' then redis.call('SET', result_key, result, 'EX', ARGV[2]) end
-    redis.call('PUBLISH', result_key, result)
+    -- Who waits with Celery reads JSON with a status; one that it does not know is no end to it.
+    redis.call('PUBLISH', result_key, result ~= '' and result or '{"status": "HELD"}')
   end
   return 'ours'
 end
