@@ -6,6 +6,7 @@ them on. What each means for a delivery is the contract's business.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TypedDict
 
@@ -38,6 +39,17 @@ class SendOptions(TypedDict, total=False):
     on_unknown: OnUnknown | str | None
     idempotency_key: str | None
     receipt_id: str | None
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Return if all of them are options: a misspelt `send_at` that went unheard would send at once.
+
+    Raises:
+        TypeError: one is none, as of any function that is called with a keyword it does not have.
+    """
+    for name in names:
+        if name not in SendOptions.__annotations__:
+            raise TypeError(f"send() has no keyword {name!r}; it has {', '.join(SendOptions.__annotations__)}")
 
 
 class SendTime(ContractModel):

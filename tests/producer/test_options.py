@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from postroom.cli.request import NamedRequest
-from postroom.options import MOST_KEY_CHARACTERS, SendOptions, check_key, check_time
+from postroom.options import MOST_KEY_CHARACTERS, SendOptions, check_key, check_names, check_time
 from postroom_contract.errors import ArgumentException, PropertyNullException
 from tests.support.payloads import BLOCK_MESSAGE
 
@@ -16,6 +16,17 @@ def test_the_command_line_takes_all_of_them() -> None:
 
     assert set(request.options) == set(SendOptions.__annotations__)
     assert not any(request.options.values())
+
+
+def test_a_name_that_is_none_is_told_with_those_that_are() -> None:
+    """A slip must not go unheard: without its time a message leaves at once."""
+    check_names(SendOptions.__annotations__)
+    with pytest.raises(TypeError) as caught:
+        check_names(["expires_at", "sent_at"])
+
+    assert str(caught.value) == (
+        "send() has no keyword 'sent_at'; it has close_session, send_at, expires_at, on_unknown, idempotency_key, receipt_id"
+    )
 
 
 def test_a_time_is_read_as_an_instant() -> None:
