@@ -136,7 +136,7 @@ HINTS = {
     "auth_mechanism": "Server and client share no login mechanism.",
     "auth_temporary": "The server cannot check logins at the moment.",
     "password_unreadable": "The encrypted password cannot be opened: it is bound to another host, port, TLS mode or user"
-    " name, or its key is not in POSTROOM_PASSWORD_KEYS.",
+    " name, or its key is not in POSTROOM_PASSWORD_KEYS. `postroom encrypt` makes one for this server and user.",
     "outside_roots": "It lies outside POSTROOM_ATTACHMENT_ROOTS of the worker.",
     "no_roots": "The worker reads no paths until POSTROOM_ATTACHMENT_ROOTS names a folder; or use Attachment.read.",
     "is_folder": "It is a folder.",
@@ -158,7 +158,7 @@ HINTS = {
     "too_long": "It is too long.",
     "needs_smtputf8": "The server cannot take addresses with non-ASCII local parts.",
     "too_large": "Make the attachments smaller, or send a link.",
-    "unknown_key": "Its key is in no ring.",
+    "unknown_key": "Its key is in no ring: POSTROOM_KEYS must be the same for workers and all who send or ask.",
     "not_sealed_text": "It is not of the form that `postroom encrypt` prints.",
     "tampered": "It was changed, or is bound to something else.",
     "disconnected": "The server closed the connection.",
