@@ -160,7 +160,7 @@ HINTS = {
     "too_large": "Make the attachments smaller, or send a link.",
     "unknown_key": "Its key is in no ring: POSTROOM_KEYS must be the same for workers and all who send or ask.",
     "not_sealed_text": "It is not of the form that `postroom encrypt` prints.",
-    "tampered": "It was changed, or is bound to something else.",
+    "tampered": "It was changed, is bound to something else, or was sealed with another key of the same id.",
     "disconnected": "The server closed the connection.",
     "interrupted": "The worker was told to stop.",
     "revoked": "Somebody revoked its Celery task before it ran.",
