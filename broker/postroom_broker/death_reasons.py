@@ -50,8 +50,9 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         "Give the workers the ring that the sender seals with, and requeue it.",
     ),
     DeathReason.TAMPERED: Explanation(
-        "It was changed in Redis, or sealed for another delivery.",
-        "Find out who else writes into this Redis, then drop it.",
+        "It was changed in Redis, sealed for another delivery, or sealed with another key of the same id.",
+        "Compare the workers' POSTROOM_KEYS with the sender's: where two keys have one id, give the workers the sender's and "
+        "requeue it. Otherwise find out who else writes into this Redis, then drop it.",
     ),
     DeathReason.NOT_SEALED_TEXT: Explanation(
         "What it carries is not sealed.",

@@ -60,7 +60,9 @@ class EmailAddress(ContractModel):
         if not address:
             raise refuse(ErrorCode.EMPTY_PROPERTY)
         if to_wire(address) is None:
-            raise refuse(ErrorCode.INVALID_ADDRESS, smtp_code=501, enhanced_code="5.1.3")
+            # The usual mistake: `Ann <ann@example.com>`.
+            more = {"detail": "Give the address alone; a name goes into Name."} if "<" in address else {}
+            raise refuse(ErrorCode.INVALID_ADDRESS, smtp_code=501, enhanced_code="5.1.3", **more)
         return address
 
     @cached_property
@@ -109,6 +111,15 @@ def a_label(domain: str) -> str | None:
     except idna.IDNAError:
         return None
     return ascii_form if _DOMAIN.fullmatch(ascii_form) else None
+
+
+def is_ip(host: str) -> bool:
+    """Whether a host, in its one form, is an IP address."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def host_form(host: str) -> str:

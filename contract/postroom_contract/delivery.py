@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AliasChoices, BeforeValidator, Field, field_validator, model_validator
 
 from postroom_contract.error_codes import ErrorCode
 from postroom_contract.message import EmailMessage
@@ -52,7 +52,12 @@ class Delivery(ContractModel):
     send_at: Moment | None = None
     # Not sent at or after this; null means never too late.
     expires_at: Moment | None = None
-    id: str = Field(default_factory=lambda: str(uuid.uuid4()))
+    # A caller who hands one in knows it as the receipt's, and so do its mistakes.
+    id: str = Field(
+        default_factory=lambda: str(uuid.uuid4()),
+        validation_alias=AliasChoices("Id", "ReceiptId"),
+        serialization_alias="Id",
+    )
     accepted_at: datetime = Field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
 
     @field_validator("id")

@@ -25,6 +25,7 @@ _REFUSED = "postroom_refused"
 TAG = "#"
 # pydantic's words for "no such number", and for the mistakes that have a reason of their own.
 _OUT_OF_RANGE = {"greater_than_equal", "less_than_equal"}
+_ENDS = {"ge": "least", "le": "most"}
 _REASONS = {"extra_forbidden": "unknown_property", "literal_error": "unknown_value"}
 # What a value of the wrong type should have been, by pydantic's word for it.
 _EXPECTED = {
@@ -118,7 +119,8 @@ def _mistake(error: Mapping[str, Any]) -> dict[str, Any]:
     if error["type"] == "missing" or error.get("input") is None:
         return {"code": ErrorCode.NULL_PROPERTY, "facts": {"property": where}}
     if error["type"] in _OUT_OF_RANGE:
-        return {"code": ErrorCode.OUT_OF_RANGE, "facts": {"property": where}}
+        ends = [f"The {word} is {context[limit]}." for limit, word in _ENDS.items() if limit in context]
+        return {"code": ErrorCode.OUT_OF_RANGE, "facts": {"property": where, "detail": " ".join(ends)}}
     reason = _REASONS.get(error["type"], "wrong_type")
     expected = _EXPECTED.get(error["type"])
     detail = {"detail": f"It should be {expected}."} if expected else {}

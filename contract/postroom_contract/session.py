@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, PlainSerializer, Tag, ValidationInfo, field_validator
 
-from postroom_contract.address import host_form
+from postroom_contract.address import host_form, is_ip
 from postroom_contract.encrypted_text import EncryptedText
 from postroom_contract.error_codes import ErrorCode
 from postroom_contract.refusal import ContractModel, refuse
@@ -145,6 +145,8 @@ def check_host(host: str) -> str:
     if len(host) > MOST_HOST_CHARACTERS:
         raise refuse(ErrorCode.INVALID_ARGUMENT, "too_long", limit=MOST_HOST_CHARACTERS)
     form = host_form(host)
-    if has_control_characters(form) or not form.isascii() or any(character in form for character in " \t/@"):
-        raise refuse(ErrorCode.INVALID_ARGUMENT, "illegal_characters")
+    forbidden = " \t/@" if is_ip(form) else " \t/@:"
+    if has_control_characters(form) or not form.isascii() or any(character in form for character in forbidden):
+        detail = "It is a name or an IP address alone, without scheme, port or path."
+        raise refuse(ErrorCode.INVALID_ARGUMENT, "illegal_characters", detail=detail)
     return form

@@ -13,7 +13,7 @@ from postroom.options import SendOptions, check_key, check_names
 from postroom.receipt import Receipt
 from postroom.settings import ProducerSettings
 from postroom.tracking import Tracking
-from postroom_broker.connection import connect
+from postroom_broker.connection import connect, without_password
 from postroom_broker.ledger.orders import Identity, Orders
 from postroom_broker.results import Results
 from postroom_broker.task_message import SealedDelivery
@@ -111,6 +111,7 @@ class Mailer:
             IdempotencyException: the key or the receipt id belongs to another message; nothing was queued.
             BrokerUnavailable: Redis is away; `maybe_enqueued` tells whether the message may be queued. Sending it again
                 with `receipt_id` cannot double it.
+            TypeError: there is no such keyword; nothing was queued.
         """
         key = check_key(options.get("idempotency_key"))
         delivery = make_delivery(message, session, self._settings.sessions, options)
@@ -166,6 +167,10 @@ class Mailer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        """Say where it leaves messages and which sessions have names."""
+        return f"Mailer({without_password(self._settings.broker_url)}, sessions={sorted(self._settings.sessions)})"
+
 
 def make_delivery(
     message: EmailMessage | Mapping[str, Any],
@@ -190,7 +195,7 @@ def make_delivery(
             raise ArgumentException(ErrorCode.INVALID_ARGUMENT, facts)
     asked = {name: options.get(name) for name in ("on_unknown", "send_at", "expires_at")}
     if options.get("receipt_id") is not None:
-        asked["id"] = options["receipt_id"]
+        asked["ReceiptId"] = options["receipt_id"]
     close_session = options.get("close_session") or False
     return Delivery.accept({"session": details, "message": message, "close_session": close_session, **asked})
 

@@ -6,7 +6,7 @@ them on. What each means for a delivery is the contract's business.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TypedDict
 
@@ -41,15 +41,15 @@ class SendOptions(TypedDict, total=False):
     receipt_id: str | None
 
 
-def check_names(options: Mapping[str, object]) -> None:
-    """Refuse a keyword that does not exist, as Python does: an ignored `sent_at` would send at once.
+def check_names(names: Iterable[str]) -> None:
+    """Return if all of them are options: a misspelt `send_at` that went unheard would send at once.
 
     Raises:
-        TypeError: there is one.
+        TypeError: one is none, as of any function that is called with a keyword it does not have.
     """
-    unknown = sorted(options.keys() - SendOptions.__annotations__.keys())
-    if unknown:
-        raise TypeError(f"send() has no keyword {unknown[0]!r}; it has {', '.join(SendOptions.__annotations__)}")
+    for name in names:
+        if name not in SendOptions.__annotations__:
+            raise TypeError(f"send() has no keyword {name!r}; it has {', '.join(SendOptions.__annotations__)}")
 
 
 class SendTime(ContractModel):

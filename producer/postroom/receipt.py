@@ -46,6 +46,13 @@ class Receipt:
     """Proof that a message was handed over; `id` is all that is needed to ask again later, anywhere."""
 
     def __init__(self, delivery_id: str, tracking: AnyTracking, keyring: Keyring) -> None:
+        """Take the id as `id` has it.
+
+        Raises:
+            TypeError: it is no text.
+        """
+        if not isinstance(delivery_id, str):
+            raise TypeError(f"a receipt's id is text, as `receipt.id` has it, and not a {type(delivery_id).__name__}")
         self.id = delivery_id
         self._tracking = tracking
         self._keyring = keyring
@@ -81,12 +88,16 @@ class Receipt:
             timeout: seconds to wait for it; None waits for as long as it takes, 0 only looks.
 
         Raises:
-            TimeoutError: it is not decided yet, or waits for an operator.
+            TimeoutError: it is not decided yet, or waits for an operator, or there is no trace of it; the latter two are
+                told at once, however long the timeout.
             BrokerUnavailable: Redis is away.
         """
         stored = self._tracking.wait(self.id, timeout)
         if stored is None or not stored.is_final:
-            raise TimeoutError(f"delivery {self.id} is {self.state()} and not decided yet")
+            state = self.state()
+            if state is State.NOT_FOUND:
+                raise TimeoutError(f"there is no trace of delivery {self.id}; outcomes are kept for a day")
+            raise TimeoutError(f"delivery {self.id} is {state} and not decided yet")
         return self._read(stored)
 
     def result(self, timeout: float | None = None) -> Outcome:

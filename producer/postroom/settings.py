@@ -18,12 +18,15 @@ from postroom_contract.errors import PostroomError
 from postroom_contract.session import BasicEmailSessionDetails
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from postroom_contract.sealing import Keyring
 
-# Keys of a [sessions.<name>] table that belong to the server; the others are the credentials'.
-_SERVER_KEYS = frozenset({"host", "port", "use_ssl", "allow_cleartext"})
+# The keys of a [sessions.<name>] table: the server's, and the credentials'.
+_SERVER_KEYS = ("host", "port", "use_ssl", "allow_cleartext")
+_CREDENTIALS_KEYS = ("username", "password", "domain", "anonymous")
+# A key that is none of them may be anything: only what looks like a slip is shown.
+_SLIP = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ def read_sessions(environment: Environment) -> dict[str, BasicEmailSessionDetail
         return {}
     sessions = {}
     for name, table in tables.items():
+        environment.mistakes.extend(_unknown_keys(name, table))
         try:
             sessions[name] = BasicEmailSessionDetails.accept(_as_details(table))
         except PostroomError as wrong:
@@ -85,4 +89,13 @@ def _as_details(table: object) -> object:
     if not isinstance(table, dict):
         return table
     server = {key: value for key, value in table.items() if key in _SERVER_KEYS}
-    return {"server_details": server, "credentials": {k: v for k, v in table.items() if k not in _SERVER_KEYS}}
+    return {"server_details": server, "credentials": {k: v for k, v in table.items() if k in _CREDENTIALS_KEYS}}
+
+
+def _unknown_keys(name: str, table: object) -> Iterator[str]:
+    """What is told of keys that a session does not have, the names that the block's JSON has among them."""
+    known = (*_SERVER_KEYS, *_CREDENTIALS_KEYS)
+    for key in table if isinstance(table, dict) else ():
+        if key not in known:
+            shown = repr(key) if _SLIP.fullmatch(key) else "a key"
+            yield f"session {name!r} in POSTROOM_SESSIONS_FILE: {shown} is none of {', '.join(known)}"

@@ -30,7 +30,7 @@ class AnyTracking(Protocol):
         """Celery's record of it, or None where there is none (yet)."""
 
     def wait(self, delivery_id: str, timeout_s: float | None) -> StoredResult | None:
-        """The final record of a delivery, or whatever is there when the time is over or an operator has to decide."""
+        """The final record of a delivery, or whatever is there when the time is over or waiting has become pointless."""
 
     def call_back(self, delivery_id: str, state: State, result: str, progress: str | None) -> Answer:
         """End a delivery that nobody is about to send."""
@@ -67,11 +67,16 @@ class Tracking:
         return answer
 
     def wait(self, delivery_id: str, timeout_s: float | None) -> StoredResult | None:
-        """The final record of a delivery, or whatever is there when the time is over or an operator has to decide."""
+        """The final record of a delivery, or whatever is there when the time is over or waiting has become pointless.
+
+        It is where an operator has to decide, and where there is no trace: of what left none, none will appear.
+        """
 
         def is_settled() -> bool:
             record = self.record(delivery_id)
-            return record is not None and (record.state is State.HELD or record.result is not None)
+            if record is None:
+                return self.read(delivery_id) is None
+            return record.state is State.HELD or record.result is not None
 
         def is_end(stored: StoredResult) -> bool:
             return stored.is_final and not self._is_hearsay(delivery_id, stored)

@@ -226,3 +226,11 @@ def test_ascii_domains_are_never_changed(domain: str) -> None:
 def test_a_host_has_one_form(host: str, form: str) -> None:
     """However a host is written, sessions and passwords know it by one form."""
     assert host_form(host) == form
+
+
+def test_a_name_in_the_address_is_told_where_to_go() -> None:
+    """The usual mistake has a line of its own."""
+    with pytest.raises(SmtpCommandException) as caught:
+        EmailAddress.accept("Ann <ann@example.com>")
+
+    assert str(caught.value).endswith("(user@example.com). Give the address alone; a name goes into Name.")

@@ -110,13 +110,26 @@ def test_a_password_in_the_clear_is_never_repeated() -> None:
     )
 
 
-@pytest.mark.parametrize("host", ["a b", "a\tb", "a\nb", "http://a", "user@host", "☃ ☃", "a\ud800", "a" * 256])
+@pytest.mark.parametrize("host", ["a b", "a\tb", "a\nb", "http://a", "h:25", "user@host", "☃ ☃", "a\ud800", "a" * 256])
 def test_hosts_that_are_none(host: str) -> None:
     """Blanks, line ends, URLs and text without an ASCII form never reach the resolver."""
     error = refused(session_with({"Host": host}))
 
     assert type(error) is ArgumentException
     assert error.facts["property"] == "ServerDetails.Host"
+
+
+def test_a_host_with_its_port_is_told_apart() -> None:
+    """The line says what a host is."""
+    assert str(refused(session_with({"Host": "localhost:25"}))) == (
+        "ServerDetails.Host is not valid. It is a name or an IP address alone, without scheme, port or path."
+    )
+
+
+@pytest.mark.parametrize(("port", "told"), [(0, "The least is 1."), (65536, "The most is 65535.")])
+def test_a_port_out_of_range_is_told_with_the_end_that_it_passed(port: int, told: str) -> None:
+    """The reader need not know the range."""
+    assert str(refused(session_with({"Port": port}))) == f"ServerDetails.Port is out of range. {told}"
 
 
 @pytest.mark.parametrize(

@@ -235,13 +235,14 @@ def test_a_sent_message(office: Office) -> None:
     }
 
 
-def test_an_id_nobody_knows(office: Office) -> None:
-    """It is not found, and waiting for it ends."""
+@pytest.mark.parametrize("timeout", [0, None])
+def test_an_id_nobody_knows(office: Office, timeout: float | None) -> None:
+    """It is not found, and waiting for it ends, however long it was to last."""
     receipt = office.mailer.receipt("00000000-0000-4000-8000-000000000000")
 
     assert receipt.state() is State.NOT_FOUND
-    with pytest.raises(TimeoutError):
-        receipt.outcome(timeout=0)
+    with pytest.raises(TimeoutError, match="no trace of delivery 00000000"):
+        receipt.outcome(timeout)
 
 
 @pytest.mark.parametrize(
@@ -483,7 +484,7 @@ def test_what_is_not_held_cannot_be_released(office: Office) -> None:
         ({"idempotency_key": ""}, ArgumentException, "IdempotencyKey is not valid. A key is a text of 1 to 256"),
         ({"idempotency_key": "k" * 257}, ArgumentException, "IdempotencyKey is not valid."),
         ({"idempotency_key": 17}, ArgumentException, "IdempotencyKey is not valid."),
-        ({"receipt_id": "mine"}, ArgumentException, "Id is not valid. A receipt's id is a UUID."),
+        ({"receipt_id": "mine"}, ArgumentException, "ReceiptId is not valid. A receipt's id is a UUID."),
     ],
 )
 def test_a_wish_that_is_none_is_refused(
@@ -495,6 +496,17 @@ def test_a_wish_that_is_none_is_refused(
 
     assert str(caught.value).startswith(told)
     assert "\n" not in str(caught.value)
+    assert (office.delivered(), listed(office)) == ([], [])
+
+
+def test_a_misspelt_wish_is_refused(office: Office) -> None:
+    """`sent_at` would otherwise send at once."""
+    wishes: dict[str, Any] = {"sent_at": LATER}
+    with pytest.raises(TypeError, match="no keyword 'sent_at'"):
+        office.mailer.send(BLOCK_MESSAGE, BLOCK_SESSION, **wishes)
+    with pytest.raises(TypeError, match="no keyword 'sent_at'"):
+        asyncio.run(office.mailer.asend(BLOCK_MESSAGE, BLOCK_SESSION, **wishes))
+
     assert (office.delivered(), listed(office)) == ([], [])
 
 
@@ -595,6 +607,13 @@ def test_each_priority_has_its_queue(redis_url: str, priority: object, queue: st
         mailer.send(message_with(Priority=priority), BLOCK_SESSION)
     with direct.connect(redis_url) as client:
         assert client.llen(queue) == 1
+
+
+def test_it_shows_where_and_for_which_sessions_without_a_password() -> None:
+    """What a person at a prompt wants to know."""
+    settings = ProducerSettings("redis://:canary@b:1/2", "redis://b:1/2", MAIL_KEYS, SESSIONS)
+
+    assert repr(Mailer(settings)) == "Mailer(redis://b:1/2, sessions=['office'])"
 
 
 def test_redis_away() -> None:

@@ -18,11 +18,15 @@ def test_the_command_line_takes_all_of_them() -> None:
     assert not any(request.options.values())
 
 
-def test_a_keyword_that_does_not_exist_is_a_type_error() -> None:
-    """A slip of the pen is told, for what is ignored would send at once."""
-    check_names(dict.fromkeys(SendOptions.__annotations__))
-    with pytest.raises(TypeError, match="no keyword 'sent_at'; it has close_session, send_at"):
-        check_names({"send_at": None, "sent_at": None})
+def test_a_name_that_is_none_is_told_with_those_that_are() -> None:
+    """A slip must not go unheard: without its time a message leaves at once."""
+    check_names(SendOptions.__annotations__)
+    with pytest.raises(TypeError) as caught:
+        check_names(["expires_at", "sent_at"])
+
+    assert str(caught.value) == (
+        "send() has no keyword 'sent_at'; it has close_session, send_at, expires_at, on_unknown, idempotency_key, receipt_id"
+    )
 
 
 def test_a_time_is_read_as_an_instant() -> None:

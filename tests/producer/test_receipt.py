@@ -1,6 +1,7 @@
 """Receipts: Celery's records as states and outcomes, also those that are none of ours."""
 
 import json
+import uuid
 from typing import Any
 
 import pytest
@@ -129,8 +130,17 @@ def test_states_on_the_way(records: Records, receipt: Receipt, status: str, stat
 def test_no_trace(receipt: Receipt) -> None:
     """An id that nobody knows is not found, which is not the same as queued."""
     assert receipt.state() is State.NOT_FOUND
-    with pytest.raises(TimeoutError, match="not_found"):
+    with pytest.raises(TimeoutError, match="there is no trace of delivery d1; outcomes are kept for a day"):
         receipt.outcome(timeout=0)
+
+
+@pytest.mark.parametrize("given", [None, 17, uuid.UUID(int=0)])
+def test_an_id_that_is_no_text(given: Any) -> None:
+    """It is refused at once, and not as a Redis that is away."""
+    with pytest.raises(
+        TypeError, match=f"a receipt's id is text, as `receipt.id` has it, and not a {type(given).__name__}"
+    ):
+        Receipt(given, MemoryTracking(), MAIL_KEYS)
 
 
 def test_a_timeout_is_not_mistaken_for_a_lost_redis() -> None:

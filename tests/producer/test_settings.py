@@ -149,10 +149,31 @@ def test_every_mistake_in_every_session_is_told(tmp_path: Path) -> None:
     assert told == [
         f"session 'flat' {where}Input is not valid. It has the wrong type.",
         f"session 'one' {where}ServerDetails.Host is required and is empty.",
-        f"session 'one' {where}ServerDetails.Port is out of range.",
+        f"session 'one' {where}ServerDetails.Port is out of range. The least is 1.",
         f"session 'one' {where}Credentials.Password is not encrypted. It is not of the form that `postroom encrypt` prints.",
         f"session 'two' {where}Credentials.Username is required and is null.",
         f"session 'two' {where}Credentials.Password is required and is null.",
+    ]
+
+
+def test_a_key_that_no_session_has_is_told_with_those_that_it_has(tmp_path: Path) -> None:
+    """A slip by its name, the block's spelling among them; what looks like none is not shown."""
+    told = mistakes(
+        tmp_path,
+        """
+        [sessions.relay]
+        host = "h"
+        port = 25
+        anonymous = true
+        Host = "canary"
+        use-ssl = false
+        "canary@example.com" = true
+        """,
+    )
+    has = "is none of host, port, use_ssl, allow_cleartext, username, password, domain, anonymous"
+
+    assert told == [
+        f"session 'relay' in POSTROOM_SESSIONS_FILE: {key} {has}" for key in ("'Host'", "'use-ssl'", "a key")
     ]
 
 

@@ -77,6 +77,11 @@ def test_a_held_delivery_is_not_waited_for(tracking: Tracking, orders: Orders, r
     assert tracking.wait(DELIVERY.id, None) == StoredResult("RETRY", None)
 
 
+def test_what_left_no_trace_is_not_waited_for(tracking: Tracking) -> None:
+    """None will appear: the wait ends, whatever its limit."""
+    assert tracking.wait(DELIVERY.id, None) is None
+
+
 def test_a_wait_ends_when_its_time_is_over(tracking: Tracking, orders: Orders) -> None:
     """Queued, and nobody at work."""
     orders.enter(DELIVERY, Identity(["print"]))

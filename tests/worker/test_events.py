@@ -6,7 +6,13 @@ import logging
 
 import pytest
 
-from postroom_contract.errors import EmailSessionException, SmtpCommandException
+from postroom_contract.errors import (
+    EmailSessionException,
+    PostroomError,
+    SealException,
+    SmtpCommandException,
+    UnknownOutcomeException,
+)
 from postroom_contract.outcome import Failed, Refusal, Report
 from postroom_worker import events
 
@@ -56,3 +62,19 @@ def test_a_refused_command_shows_its_smtp_code(caplog: pytest.LogCaptureFixture)
 
     assert "smtp_code=451" in caplog.text
     assert CANARY not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "place"),
+    [
+        (UnknownOutcomeException(1303, {"host": CANARY}), "held --help"),
+        (SealException(1401, {"reason": "unknown_key", "host": CANARY}), "dead show id-1"),
+    ],
+)
+def test_what_is_held_says_where_to_go_on(caplog: pytest.LogCaptureFixture, error: PostroomError, place: str) -> None:
+    """An operator who reads the log need not know the two kinds of it."""
+    events.attempt_held("id-1", error)
+
+    (line,) = caplog.messages
+    assert line.startswith(f"delivery id-1 is held: code={error.error_code} reason={error.reason}; `postroom {place}`")
+    assert CANARY not in line

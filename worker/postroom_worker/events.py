@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from postroom_contract.error_codes import ErrorCode
+
 if TYPE_CHECKING:
     from postroom_contract.errors import PostroomError
     from postroom_contract.outcome import Outcome
@@ -45,7 +47,9 @@ def attempt_put_off(delivery_id: str, error: PostroomError, after_s: float, atte
 
 def attempt_held(delivery_id: str, error: PostroomError) -> None:
     """Tell of a delivery that waits for an operator."""
-    logger.error("delivery %s is held: code=%s reason=%s", delivery_id, error.error_code, error.reason)
+    told = "delivery %s is held: code=%s reason=%s; `postroom %s` tells what to do"
+    place = "held --help" if error.code is ErrorCode.UNKNOWN_OUTCOME else f"dead show {delivery_id}"
+    logger.error(told, delivery_id, error.error_code, error.reason, place)
 
 
 def attempt_overtaken(delivery_id: str, standing: str) -> None:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from postroom.cli.asking import what_held_needs
 from postroom.cli.output import ExitCode, print_line
+from postroom_contract.outcome import State
 
 if TYPE_CHECKING:
     from postroom.receipt import Receipt
@@ -43,5 +45,8 @@ def act_on(delivery_ids: Sequence[str], act: "Callable[[Receipt], bool]") -> Non
 
 def _told(receipt: "Receipt", act: "Callable[[Receipt], bool]") -> bool:
     is_done = act(receipt)
-    print_line({"id": receipt.id, "done": is_done, "state": receipt.state().value})
+    state = receipt.state()
+    print_line({"id": receipt.id, "done": is_done, "state": state.value})
+    if state is State.HELD and not is_done:
+        click.echo(f"postroom: {what_held_needs(receipt)}", err=True)
     return is_done

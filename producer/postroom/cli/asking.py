@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from postroom.cli.output import story
+from postroom_contract.error_codes import ErrorCode
 from postroom_contract.outcome import OUTCOMES, State
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ def ask(receipt: "Receipt", wait_s: float) -> dict[str, Any]:
     """
     # Of what left no trace, none will appear: there is nothing to wait for.
     if receipt.state() is State.NOT_FOUND:
+        click.echo(
+            f"postroom: no trace of {receipt.id} at this POSTROOM_BROKER_URL; outcomes are kept for a day", err=True
+        )
         return story(State.NOT_FOUND, receipt.id)
     try:
         return receipt.outcome(timeout=wait_s).as_dict()
@@ -38,8 +42,18 @@ def ask(receipt: "Receipt", wait_s: float) -> dict[str, Any]:
         state = receipt.state()
     if state is State.QUEUED and wait_s:
         click.echo("postroom: still queued; is a worker running with the same POSTROOM_BROKER_URL?", err=True)
+    if state is State.HELD:
+        click.echo(f"postroom: {what_held_needs(receipt)}", err=True)
     # Decided in the very moment between the two questions.
     return receipt.outcome(timeout=0).as_dict() if state in OUTCOMES else story(state, receipt.id, error=receipt.why())
+
+
+def what_held_needs(receipt: "Receipt") -> str:
+    """Where to go on with a held message: two kinds are, and each has commands of its own."""
+    why = receipt.why()
+    if why is not None and why.code is ErrorCode.UNKNOWN_OUTCOME:
+        return f"an operator decides, by `postroom held send {receipt.id}` or `postroom held drop {receipt.id}`"
+    return f"it waits among the dead letters; `postroom dead show {receipt.id}` says what to do"
 
 
 def _check_seconds(_context: click.Context, _option: click.Parameter, wait_s: float | None) -> float | None:

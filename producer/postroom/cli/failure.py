@@ -68,7 +68,7 @@ def explain(error: PostroomError) -> str:
             return (
                 "\n- ".join(["the settings are wrong:", *mistakes]) if len(mistakes) > 1 else str(error.facts["detail"])
             )
-        case SealException():
+        case SealException() if error.reason != "unknown_key":  # of which the message says it already
             return f"{error.message} Is POSTROOM_KEYS the same ring here, in the worker and where the message was sent?"
         case BrokerUnavailable():
             return f"{error.message}{_what_is_known(error)} Start Redis, or set POSTROOM_BROKER_URL."

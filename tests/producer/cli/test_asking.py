@@ -3,8 +3,11 @@
 import json
 import threading
 
+import pytest
+
 from postroom.cli.asking import ask
 from postroom.mailer import Mailer
+from postroom_broker.ledger.record import record_key
 from postroom_contract.names import RESULT_KEY
 from postroom_contract.outcome import Report, Sent
 from postroom_contract.sealing import Keyring
@@ -45,3 +48,34 @@ def test_nothing_is_waited_for_without_time(redis_url: str, keys: Keys) -> None:
         client.set(KEY, json.dumps({"status": "RETRY", "result": None}), ex=60)
 
         assert ask(mailer.receipt(ID), 0)["state"] == "retrying"
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({}, f"no trace of {ID} at this POSTROOM_BROKER_URL; outcomes are kept for a day"),
+        (
+            {"state": "held", "code": "1303", "reason": ""},
+            f"an operator decides, by `postroom held send {ID}` or `postroom held drop {ID}`",
+        ),
+        (
+            {"state": "held", "code": "1401", "reason": "unknown_key"},
+            f"it waits among the dead letters; `postroom dead show {ID}` says what to do",
+        ),
+    ],
+    ids=["no trace", "in doubt", "dead"],
+)
+def test_where_to_go_on_is_told_to_people(
+    redis_url: str, keys: Keys, capsys: pytest.CaptureFixture[str], fields: dict[str, str], told: str
+) -> None:
+    """On standard error, at once, where waiting is of no use."""
+    with (
+        connect(redis_url) as client,
+        Mailer.from_env({"POSTROOM_BROKER_URL": redis_url, "POSTROOM_KEYS": keys.sealing}) as mailer,
+    ):
+        if fields:
+            client.hset(record_key(ID), mapping=fields)
+            client.expire(record_key(ID), 60)
+        ask(mailer.receipt(ID), 60)
+
+    assert capsys.readouterr().err == f"postroom: {told}\n"

@@ -124,6 +124,8 @@ def test_dead_messages_are_not_for_these_commands(command: Command, redis_url: s
 
     assert (sent.exit_code, dropped.exit_code) == (16, 16)
     assert lines(dropped.stdout) == [{"id": dead, "done": False, "state": "held"}]
+    told = f"postroom: it waits among the dead letters; `postroom dead show {dead}` says what to do\n"
+    assert (sent.stderr, dropped.stderr) == (told, told)
     assert command("held", "list", POSTROOM_BROKER_URL=redis_url).stdout == ""
 
 

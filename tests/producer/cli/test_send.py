@@ -223,7 +223,7 @@ def test_time_that_has_passed_means_now(command: Command, file: Path, redis_url:
         ({"SendAt": LATER, "ExpiresAt": "2080-01-01T00:00:00Z"}, "ExpiresAt is not valid. It lies before SendAt."),
         ({"OnUnknown": "retry"}, "OnUnknown is not valid. It is resend or hold."),
         ({"IdempotencyKey": ""}, "IdempotencyKey is not valid. A key is a text of 1 to 256 characters."),
-        ({"ReceiptId": "17"}, "Id is not valid. A receipt's id is a UUID."),
+        ({"ReceiptId": "17"}, "ReceiptId is not valid. A receipt's id is a UUID."),
         ({"SendAtt": LATER}, "SendAtt is not valid. There is no such property."),
     ],
     ids=lambda value: str(value)[:40],
