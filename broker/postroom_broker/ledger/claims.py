@@ -52,6 +52,8 @@ class Claim:
     progress: str | None = None
     # The server's clock, by which mail is due and expires; None where there is no server to ask.
     now: datetime | None = field(default=None, compare=False)
+    # For how long it could have been sent already, by the same clock; None where nobody noted since when.
+    waited_s: float | None = field(default=None, compare=False)
 
 
 class Act(StrEnum):
@@ -94,11 +96,12 @@ class Claims:
     async def claim(self, delivery_id: str, lease: str) -> Claim:
         """Begin an attempt; from now on no other worker can commit or settle under an earlier lease."""
         answer = await self._until_told(lambda: self._claims.ask([record_key(delivery_id)], [lease]))
-        standing, committed, progress, result, now = answer
+        standing, committed, progress, result, now, due = answer
         if result:
             await self._store_elsewhere(delivery_id, result.decode())
         clock = datetime.fromtimestamp(float(now), UTC)
-        return Claim(Standing(standing.decode()), bool(committed), progress.decode() or None, clock)
+        waited_s = max(0.0, float(now) - float(due)) if due else None
+        return Claim(Standing(standing.decode()), bool(committed), progress.decode() or None, clock, waited_s)
 
     async def commit(self, delivery_id: str, lease: str, progress: str, expires_at: datetime | None) -> Standing:
         """Note that the last octets are about to leave; they may only where the answer is "ours".

@@ -19,7 +19,7 @@ if redis.call('LREM', KEYS[1], -1, ARGV[1]) == 0 then return 0 end
 if queue then redis.call('LPUSH', queue, ARGV[2]) end
 if not state or ended then return 1 end
 if queue then
-  redis.call('HSET', record, 'state', 'queued')
+  redis.call('HSET', record, 'state', 'queued', 'due', redis.call('TIME')[1])
   redis.call('EXPIRE', record, ARGV[5])
   return 1
 end

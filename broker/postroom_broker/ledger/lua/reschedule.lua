@@ -5,5 +5,6 @@
 -- Returns  1, or 0 when it does not wait any more
 if redis.call('HGET', KEYS[1], 'state') ~= 'scheduled' or not redis.call('ZSCORE', KEYS[2], ARGV[1]) then return 0 end
 redis.call('ZADD', KEYS[2], 'XX', ARGV[2], ARGV[1])
+redis.call('HSET', KEYS[1], 'due', ARGV[2])
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 return 1

@@ -53,7 +53,9 @@ local function settle(record, result_key, id, lease, act, state, result, where, 
       redis.call('HDEL', record, 'committed')
       redis.call('HSET', KEYS[4], id, message)
       if act == 'retry' then
-        redis.call('ZADD', KEYS[3], string.format('%.6f', now + tonumber(wait)), id)
+        local due = string.format('%.6f', now + tonumber(wait))
+        redis.call('ZADD', KEYS[3], due, id)
+        redis.call('HSET', record, 'due', due)
       else
         redis.call('ZADD', KEYS[5], now, id)
       end
