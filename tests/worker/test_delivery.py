@@ -20,6 +20,7 @@ from postroom_worker.conclusion import Again
 from postroom_worker.custody import Unrecorded
 from postroom_worker.delivery import MOST_BYTES_COMPOSED_INLINE, Ending, Office, Unopened, deliver, open_credentials
 from postroom_worker.smtp import Limits, SessionCache
+from postroom_worker.timesheet import Timesheet
 
 KEYS = Keyring.parse(generate_key("seal"))
 PASSWORD_KEYS = Keyring.parse(generate_key("lock"))
@@ -42,7 +43,9 @@ def attempts(*deliveries: Delivery, earlier: str | None = None, roots: tuple[Pat
         sessions = SessionCache(limits=Limits(most_recipients=2))
         office = Office(KEYS, PASSWORD_KEYS, sessions, roots, 10_000_000)
         try:
-            return [await deliver(office, Unrecorded(each.id), each.seal(KEYS), earlier) for each in deliveries]
+            return [
+                await deliver(office, Unrecorded(each.id), each.seal(KEYS), earlier, Timesheet()) for each in deliveries
+            ]
         finally:
             await sessions.aclose()
 
@@ -95,8 +98,8 @@ def test_a_payload_that_cannot_be_opened_is_left_to_an_operator(moved: bool, rea
     async def run(delivery: Delivery) -> Ending:
         office = Office(KEYS, PASSWORD_KEYS, SessionCache(), (), 1)
         if moved:
-            return await deliver(office, Unrecorded("another-id"), delivery.seal(KEYS), None)
-        return await deliver(office, Unrecorded(delivery.id), delivery.seal(other), None)
+            return await deliver(office, Unrecorded("another-id"), delivery.seal(KEYS), None, Timesheet())
+        return await deliver(office, Unrecorded(delivery.id), delivery.seal(other), None, Timesheet())
 
     with SmtpServer() as server:
         result = asyncio.run(run(a_delivery(server, "ann@example.com")))

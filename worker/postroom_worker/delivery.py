@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from postroom_contract.session import BasicEmailSessionDetails
     from postroom_worker.custody import Custody
     from postroom_worker.smtp import SessionCache
+    from postroom_worker.timesheet import Timesheet
 
 
 # Encoding this much takes about 3 ms; a thread costs a tenth of that, and 25 MB would take 170 ms.
@@ -74,7 +75,7 @@ class Unopened:
 Ending = Outcome | Again | Hold | Unopened | Overtaken
 
 
-async def deliver(office: Office, custody: Custody, payload: str, earlier: str | None) -> Ending:
+async def deliver(office: Office, custody: Custody, payload: str, earlier: str | None, timesheet: Timesheet) -> Ending:
     """Make one attempt.
 
     Args:
@@ -82,11 +83,13 @@ async def deliver(office: Office, custody: Custody, payload: str, earlier: str |
         custody: what this worker may do with the delivery, and what the ledger knows of it.
         payload: the sealed delivery.
         earlier: the sealed progress that came with the message; None before the first attempt.
+        timesheet: where the times of this attempt are put down.
 
     Raises:
         TurnedAway: nothing was begun, because the worker ends.
     """
     claim = await custody.claim()
+    timesheet.waited_s = claim.waited_s
     now = _clock(office, claim)
     if claim.standing is not Standing.OURS:
         return Overtaken(claim.standing)
@@ -102,7 +105,7 @@ async def deliver(office: Office, custody: Custody, payload: str, earlier: str |
         if progress.remaining(delivery.message.recipients):
             _check_time(delivery, now())
             access = open_credentials(delivery.session, office.password_keyring)
-            await _send(office, custody, attempt, access)
+            await _send(office, custody, attempt, access, timesheet)
     except PostroomError as failure:
         attempt.failed(failure)
     except Overtaken as overtaken:
@@ -124,7 +127,7 @@ def _check_time(delivery: Delivery, now: datetime) -> None:
         raise ExpiredException(ErrorCode.EXPIRED, {})
 
 
-async def _send(office: Office, custody: Custody, attempt: Attempt, access: Access) -> None:
+async def _send(office: Office, custody: Custody, attempt: Attempt, access: Access, timesheet: Timesheet) -> None:
     """Compose the message and hand it to the server, in as many transactions as the server's limits ask for."""
     delivery = attempt.delivery
 
@@ -148,6 +151,7 @@ async def _send(office: Office, custody: Custody, attempt: Attempt, access: Acce
             access, envelope, content, on_commit=commit, close_session=delivery.close_session
         )
         learn(attempt, report)
+        timesheet.add(report.seconds)
         # A server that takes only so many recipients at a time is given the rest at once (RFC 5321 section 4.5.3.1.10).
         # Each transaction that has leftovers has admitted somebody, so this comes to an end.
         recipients = () if report.interrupted else report.leftover

@@ -51,6 +51,9 @@ class WorkerSettings:
     most_age_s: float
     # What EHLO says; empty means this machine's name.
     ehlo_name: str
+    # Where Prometheus may ask; port 0: nowhere. Loopback, because what waits is nobody's business on the network.
+    metrics_host: str
+    metrics_port: int
 
     @classmethod
     def from_env(cls, variables: Mapping[str, str] | None = None) -> Self:
@@ -83,6 +86,8 @@ class WorkerSettings:
             "most_idle_s": number("POSTROOM_MOST_IDLE_S", 8, least=0, most=3600),
             "most_age_s": number("POSTROOM_MOST_AGE_S", 300, least=1, most=86400),
             "ehlo_name": _ehlo_name(environment),
+            "metrics_host": environment.text("POSTROOM_METRICS_HOST", "127.0.0.1"),
+            "metrics_port": count("POSTROOM_METRICS_PORT", 0, least=0, most=65535),
         }
         environment.refuse_mistakes()
         assert keyring is not None and password_keyring is not None  # noqa: PT018 -- missing rings were refused above

@@ -23,6 +23,7 @@ from postroom_worker.smtp.local_name import address_literal
 from postroom_worker.smtp.place import Place
 from postroom_worker.smtp.reply import Reply
 from postroom_worker.smtp.session import SmtpSession
+from postroom_worker.smtp.stopwatch import Step, Stopwatch
 from postroom_worker.smtp.tls import client_context, explain, server_name
 
 # EHLO not known (RFC 5321 section 4.1.1.1).
@@ -43,16 +44,24 @@ async def open_session(access: Access, *, local_name: str | None, timeouts: Time
         SmtpCommandException: the server refused the connection or EHLO.
         IOException: the connection was lost, or this machine has no socket to spare.
     """
-    connection = await greet(access, await dial(access.place, timeouts), timeouts)
+    stopwatch = Stopwatch()
+    connected = await dial(access.place, timeouts)
+    stopwatch.lap(Step.CONNECT)
+    connection = await greet(access, connected, timeouts)
+    stopwatch.lap(Step.TLS if access.use_ssl else Step.GREETING)
     try:
         name = local_name or address_literal(connection.own_address)
         extensions = await _say_hello(connection, access, name, timeouts)
+        stopwatch.lap(Step.GREETING)
         if _needs_starttls(connection, extensions, access):
             await _start_tls(connection, access.place, timeouts)
+            stopwatch.lap(Step.TLS)
             extensions = await _say_hello(connection, access, name, timeouts)
+            stopwatch.lap(Step.GREETING)
         if access.has_credentials:
             with _lost_in(access.place, "auth"):
                 await log_in(connection, extensions, access, timeouts.command_s)
+            stopwatch.lap(Step.AUTH)
     except PostroomError:
         await connection.quit(timeouts.quit_s)
         raise
@@ -66,6 +75,7 @@ async def open_session(access: Access, *, local_name: str | None, timeouts: Time
         is_authenticated=access.has_credentials,
         timeouts=timeouts,
         limits=limits,
+        stopwatch=stopwatch,
     )
 
 

@@ -1,0 +1,73 @@
+"""What a running worker shows to Prometheus, asked over HTTP, after mail that was sent, refused and put off."""
+
+from __future__ import annotations
+
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from postroom import Failed, Sent
+from postroom.testing import SmtpServer, at, free_port
+from tests.support.post import Post, a_message
+from tests.support.waiting import wait_until
+
+# Series by name and labels.
+Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def scrape(port: int) -> Series:
+    """What the worker shows now."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        text = answer.read().decode()
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def value(series: Series, name: str, **labels: str) -> float:
+    """One series."""
+    return series[name, frozenset(labels.items())]
+
+
+@contextmanager
+def a_watched_worker(post: Post, **variables: str) -> Iterator[int]:
+    """A running worker, and the port on which it shows its metrics."""
+    port = free_port()
+    with post.worker(POSTROOM_METRICS_PORT=str(port), **variables):
+        yield port
+
+
+def test_deliveries_retries_times_and_sessions_are_counted(post: Post) -> None:
+    """One sent at once, one after a throttle, one refused for good: each is in its series, and so is its time."""
+    rules = [
+        at("RCPT").matching("later@").reply("421 4.7.0 Slow down, try again in 1 second").times(1),
+        at("RCPT").matching("nobody@").reply("550 5.1.1 No such user"),
+    ]
+    with SmtpServer(rules=rules) as server, a_watched_worker(post) as port, post.mailer() as mailer:
+        session = post.session(server, use_ssl=False, password=None)
+        before = scrape(port)
+        outcomes = [
+            mailer.send(a_message(to=[f"{name}@example.com"]), session).outcome(timeout=60)
+            for name in ("ann", "later", "nobody")
+        ]
+        wait_until(lambda: value(scrape(port), "postroom_attempt_seconds_count") == 4, 30, "the events")
+        after = scrape(port)
+
+    assert [type(outcome) for outcome in outcomes] == [Sent, Sent, Failed]
+    assert value(before, "postroom_deliveries_total", state="sent", code="none") == 0
+    assert value(after, "postroom_deliveries_total", state="sent", code="none") == 2
+    assert value(after, "postroom_deliveries_total", state="failed", code="1301") == 1
+    assert value(after, "postroom_attempts_total", result="sent") == 2
+    assert value(after, "postroom_attempts_total", result="retrying") == 1
+    assert value(after, "postroom_throttles_total") == 1
+    assert value(after, "postroom_recipients_total", result="accepted") == 2
+    assert value(after, "postroom_queue_seconds_count") == 4
+    assert value(after, "postroom_smtp_seconds_count", step="reply") == 2
+    assert value(after, "postroom_smtp_seconds_count", step="envelope") == 4
+    opened, reused = value(after, "postroom_sessions_opened_total"), value(after, "postroom_sessions_reused_total")
+    assert opened + reused == 4
+    assert value(after, "postroom_broker_up") == 1
