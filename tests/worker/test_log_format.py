@@ -5,15 +5,14 @@ from __future__ import annotations
 import io
 import json
 import logging
-import sys
+import warnings
 from typing import Any
 
 import pytest
 
-from postroom_contract.environment import Environment
 from postroom_contract.outcome import State
 from postroom_worker import events
-from postroom_worker.log_format import JsonLine, read_log_format, spell_json
+from postroom_worker.log_format import JsonLine, spell_json, spell_warnings_json
 
 
 def spelled(name: str, say: Any) -> dict[str, Any]:
@@ -75,25 +74,20 @@ def test_all_handlers_of_a_logger_are_told() -> None:
     assert all(isinstance(handler.formatter, JsonLine) for handler in logger.handlers)
 
 
-@pytest.mark.parametrize(
-    ("told", "on_terminal", "expected"),
-    [("", False, "json"), ("auto", True, "text"), ("text", False, "text"), ("json", True, "json")],
-)
-def test_a_terminal_gets_text_and_all_else_json_unless_told(
-    told: str,
-    on_terminal: bool,  # noqa: FBT001
-    expected: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The setting wins."""
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: on_terminal, raising=False)
+def test_a_warning_is_a_line_of_the_log(capfd: pytest.CaptureFixture[str]) -> None:
+    """Celery warns of a worker that runs as root before it has set any logger up."""
+    logger = logging.getLogger("py.warnings")
+    logger.handlers.clear()
+    try:
+        spell_warnings_json()
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            logging.captureWarnings(capture=False)
+            logging.captureWarnings(capture=True)
+            warnings.warn("careful", stacklevel=1)
+    finally:
+        logging.captureWarnings(capture=False)
+        logger.handlers.clear()
+        logger.propagate = True
 
-    assert read_log_format(Environment({"POSTROOM_LOG_FORMAT": told})) == expected
-
-
-def test_another_word_is_a_mistake() -> None:
-    """It is told with all others at the start."""
-    environment = Environment({"POSTROOM_LOG_FORMAT": "yaml"})
-    read_log_format(environment)
-
-    assert environment.mistakes == ['POSTROOM_LOG_FORMAT is neither "json", "text" nor "auto"']
+    assert "careful" in json.loads(capfd.readouterr().err)["message"]

@@ -25,10 +25,10 @@ from postroom_contract.errors import SettingsException
 from postroom_contract.names import QUEUE_NORMAL, QUEUES
 from postroom_worker import events
 from postroom_worker.delivery import Office
-from postroom_worker.log_format import read_log_format, spell_json
+from postroom_worker.log_format import spell_json, spell_warnings_json
 from postroom_worker.metrics import BrokerWatch, Endpoint, Metrics, ProcessWatch
 from postroom_worker.pool import loop_draining, loop_stopping
-from postroom_worker.settings import WorkerSettings, read_concurrency, read_servers
+from postroom_worker.settings import WorkerSettings, read_concurrency, read_log_format, read_servers
 from postroom_worker.smtp import CacheStats, Limits, SessionCache, Timeouts
 from postroom_worker.tasks import DeliverTask
 
@@ -257,6 +257,7 @@ def app_from_env() -> PostroomCelery:
     log_format = read_log_format(environment)
     environment.refuse_mistakes()
     if log_format == "json":
+        spell_warnings_json()
         # Celery tells of each logger that it has set up, with its handlers; a second app changes nothing.
         for set_up in (signals.after_setup_logger, signals.after_setup_task_logger):
             set_up.connect(_spell_json, dispatch_uid="postroom-log-format")

@@ -1,39 +1,33 @@
-"""How the worker's log is spelled: text for a person, one JSON object a line for a machine.
+"""How the worker's log is spelled for a machine: one JSON object a line.
 
-Owns the choice between the two and the JSON form, for Celery's own lines too. What is said is for those who say it; events
-of deliveries bring their fields along, and only these are shown. `app` has Celery use it.
+Owns that form, for Celery's own lines too (but not for the one that its signal handler writes past every logger: "worker:
+Warm shutdown"). Events of deliveries bring their fields along, and only these are shown. The setting decides between this
+and Celery's own text; `app` has Celery use it.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import sys
 import time
-from typing import TYPE_CHECKING, Literal
 
 from postroom_worker.events import EVENT
-
-if TYPE_CHECKING:
-    from postroom_contract.environment import Environment
-
-LogFormat = Literal["json", "text"]
-
-
-def read_log_format(environment: Environment) -> LogFormat:
-    """The setting; without it, text on a terminal and JSON elsewhere."""
-    told = environment.text("POSTROOM_LOG_FORMAT", "auto")
-    if told == "json" or (told == "auto" and not sys.stderr.isatty()):
-        return "json"
-    if told not in {"text", "auto"}:
-        environment.mistakes.append('POSTROOM_LOG_FORMAT is neither "json", "text" nor "auto"')
-    return "text"
 
 
 def spell_json(logger: logging.Logger) -> None:
     """Have all that a logger writes itself written as JSON."""
     for handler in logger.handlers:
         handler.setFormatter(JsonLine())
+
+
+def spell_warnings_json() -> None:
+    """Have Python's warnings logged as JSON, also those that come before Celery has set its loggers up."""
+    logging.captureWarnings(capture=True)
+    warnings = logging.getLogger("py.warnings")
+    warnings.propagate = False
+    if not warnings.handlers:
+        warnings.addHandler(logging.StreamHandler())
+    spell_json(warnings)
 
 
 class JsonLine(logging.Formatter):

@@ -16,7 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from postroom_broker.backlog import Backlog
-from postroom_contract.error_codes import HINTS
+from postroom_contract.error_codes import HINTS, ErrorCode
 from postroom_contract.errors import BrokerUnavailable
 from postroom_contract.outcome import OUTCOMES, State
 from postroom_worker.events import AttemptEnded, AttemptOvertaken, BugMet, Event
@@ -95,6 +95,10 @@ class Metrics:
         for result in (State.RETRYING.value, State.HELD.value, "overtaken"):
             self._attempts.labels(result)
         self._deliveries.labels(State.SENT.value, NONE)
+        for code in ErrorCode:
+            self._deliveries.labels(State.FAILED.value, str(int(code)))
+        for state, code in ((State.UNKNOWN, ErrorCode.UNKNOWN_OUTCOME), (State.EXPIRED, ErrorCode.EXPIRED)):
+            self._deliveries.labels(state.value, str(int(code)))
         for result in ("accepted", "refused", "unknown"):
             self._recipients.labels(result)
         for step in Step:
