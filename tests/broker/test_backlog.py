@@ -27,6 +27,12 @@ SESSION = {
 
 
 @pytest.fixture
+def redis_url(each_redis_url: str) -> str:
+    """An empty server, of each kind in turn: the script must do on all of them."""
+    return each_redis_url
+
+
+@pytest.fixture
 def client(redis_url: str) -> Iterator[Any]:
     """A plain client, with which the test prepares."""
     with direct.connect(redis_url) as client:
