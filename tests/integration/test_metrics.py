@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,6 +75,10 @@ def test_deliveries_retries_times_and_sessions_are_counted(post: Post) -> None:
     assert value(after, "postroom_queue_seconds_count") == 4
     assert value(after, "postroom_smtp_seconds_count", step="reply") == 2
     assert value(after, "postroom_smtp_seconds_count", step="envelope") == 4
+    told = {told for _, labels in after for name, told in labels if name not in {"le", "version"}}
+    assert all(re.fullmatch(r"[a-z_]+|postroom\.[a-z]+|\d{3,4}", each) for each in told), (
+        "a label of somebody else's words"
+    )
     opened, reused = value(after, "postroom_sessions_opened_total"), value(after, "postroom_sessions_reused_total")
     assert opened + reused == 4
     assert value(after, "postroom_broker_up") == 1
