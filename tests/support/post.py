@@ -86,6 +86,8 @@ class Post:
             "POSTROOM_PASSWORD_KEYS": self.password_keys,
             "POSTROOM_ATTACHMENT_ROOTS": str(self.attachments),
             "SSL_CERT_FILE": str(self.ca_file),
+            # Tests read the log as a person does.
+            "POSTROOM_LOG_FORMAT": "text",
             **self.more,
         }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import celery
 import pytest
 
 from postroom_contract.names import QUEUES, TASK_DELIVER
+from postroom_contract.sealing import generate_key
 from postroom_worker.app import EXIT_BAD_SETTINGS, app_from_env, make_app
 from tests.support.celery_worker import ROOT
 
@@ -88,3 +90,17 @@ def test_a_worker_with_a_wrong_url_does_not_start(command: tuple[str, ...]) -> N
     assert "POSTROOM_RESULT_URL: it is not a Redis URL" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert "canary" not in ended.stderr
+
+
+@pytest.mark.parametrize("command", BOTH_WAYS)
+def test_a_worker_whose_metrics_port_is_taken_does_not_start(command: tuple[str, ...]) -> None:
+    """One line says which port and why; a worker that nobody watches would not be missed."""
+    keys = {"POSTROOM_KEYS": generate_key("seal"), "POSTROOM_PASSWORD_KEYS": generate_key("lock")}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = start(command, {**keys, "POSTROOM_BROKER_URL": BROKER, "POSTROOM_METRICS_PORT": str(port)})
+
+    assert ended.returncode == EXIT_BAD_SETTINGS, ended
+    (line,) = [line for line in ended.stderr.splitlines() if line.startswith("postroom worker:")]
+    assert f"metrics cannot be shown at 127.0.0.1 port {port}" in line
+    assert "Traceback" not in ended.stderr

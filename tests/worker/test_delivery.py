@@ -23,6 +23,7 @@ from postroom_worker.conclusion import Again
 from postroom_worker.custody import Overtaken, Unrecorded
 from postroom_worker.delivery import MOST_BYTES_COMPOSED_INLINE, Ending, Office, Unopened, deliver, open_credentials
 from postroom_worker.smtp import Limits, SessionCache
+from postroom_worker.timesheet import Timesheet
 from tests.support.waiting import wait_until_async
 
 KEYS = Keyring.parse(generate_key("seal"))
@@ -46,7 +47,9 @@ def attempts(*deliveries: Delivery, earlier: str | None = None, roots: tuple[Pat
         sessions = SessionCache(limits=Limits(most_recipients=2))
         office = Office(KEYS, PASSWORD_KEYS, sessions, roots, 10_000_000)
         try:
-            return [await deliver(office, Unrecorded(each.id), each.seal(KEYS), earlier) for each in deliveries]
+            return [
+                await deliver(office, Unrecorded(each.id), each.seal(KEYS), earlier, Timesheet()) for each in deliveries
+            ]
         finally:
             await sessions.aclose()
 
@@ -99,8 +102,8 @@ def test_a_payload_that_cannot_be_opened_is_left_to_an_operator(moved: bool, rea
     async def run(delivery: Delivery) -> Ending:
         office = Office(KEYS, PASSWORD_KEYS, SessionCache(), (), 1)
         if moved:
-            return await deliver(office, Unrecorded("another-id"), delivery.seal(KEYS), None)
-        return await deliver(office, Unrecorded(delivery.id), delivery.seal(other), None)
+            return await deliver(office, Unrecorded("another-id"), delivery.seal(KEYS), None, Timesheet())
+        return await deliver(office, Unrecorded(delivery.id), delivery.seal(other), None, Timesheet())
 
     with SmtpServer() as server:
         result = asyncio.run(run(a_delivery(server, "ann@example.com")))
@@ -164,7 +167,7 @@ def stopped(custody: Obstructed, delivery: Delivery) -> Ending:
     async def run() -> Ending:
         sessions = SessionCache(limits=Limits(most_recipients=2))
         office = Office(KEYS, PASSWORD_KEYS, sessions, (), 10_000_000)
-        attempt = asyncio.create_task(deliver(office, custody, delivery.seal(KEYS), None))
+        attempt = asyncio.create_task(deliver(office, custody, delivery.seal(KEYS), None, Timesheet()))
         try:
             await wait_until_async(lambda: len(custody.commits) == custody.nth, 10)
             attempt.cancel()
@@ -208,7 +211,7 @@ def test_who_got_it_is_not_forgotten_when_the_message_is_lost_to_another() -> No
         office = Office(KEYS, PASSWORD_KEYS, SessionCache(limits=Limits(most_recipients=2)), (), 10_000_000)
         try:
             custody = Obstructed(delivery.id, nth=2, answer=Standing.LOST)
-            return await deliver(office, custody, delivery.seal(KEYS), None)
+            return await deliver(office, custody, delivery.seal(KEYS), None, Timesheet())
         finally:
             await office.sessions.aclose()
 

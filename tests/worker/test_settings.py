@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
+from postroom_contract.environment import Environment
 from postroom_contract.errors import SettingsException
 from postroom_contract.sealing import generate_key
-from postroom_worker.settings import WorkerSettings
+from postroom_worker.settings import WorkerSettings, read_log_format
 
 KEYS = {"POSTROOM_KEYS": generate_key("a"), "POSTROOM_PASSWORD_KEYS": generate_key("b")}
 
@@ -80,3 +82,27 @@ def test_a_number_outside_its_range_is_refused(number: str) -> None:
     """Limits have bounds of their own."""
     with pytest.raises(SettingsException, match="POSTROOM_CONCURRENCY"):
         WorkerSettings.from_env(KEYS | {"POSTROOM_CONCURRENCY": number})
+
+
+@pytest.mark.parametrize(
+    ("told", "on_terminal", "expected"),
+    [("", False, "json"), ("auto", True, "text"), ("text", False, "text"), ("json", True, "json")],
+)
+def test_a_terminal_gets_text_and_all_else_json_unless_told(
+    told: str,
+    on_terminal: bool,  # noqa: FBT001
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The setting wins."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: on_terminal, raising=False)
+
+    assert read_log_format(Environment({"POSTROOM_LOG_FORMAT": told})) == expected
+
+
+def test_another_word_is_a_mistake() -> None:
+    """It is told with all others at the start."""
+    environment = Environment({"POSTROOM_LOG_FORMAT": "yaml"})
+    read_log_format(environment)
+
+    assert environment.mistakes == ['POSTROOM_LOG_FORMAT is neither "json", "text" nor "auto"']

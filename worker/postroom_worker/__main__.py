@@ -33,7 +33,7 @@ from postroom_worker.app import app_from_env, refuse_start, worker_settings
 def main(concurrency: int | None, name: str, loglevel: str) -> None:
     """Send the mail that is waiting in Redis, until told to stop (SIGTERM lets sends in flight finish)."""
     try:
-        worker_settings()
+        settings = worker_settings()
         app = app_from_env()
     except SettingsException as wrong:
         refuse_start(wrong)
@@ -41,7 +41,9 @@ def main(concurrency: int | None, name: str, loglevel: str) -> None:
         app.conf.worker_concurrency = concurrency
     # Gossip and mingle make every worker listen to every other one, and Postroom uses neither.
     options = ["--without-gossip", "--without-mingle", "--hostname", name, "--loglevel", loglevel]
-    app.worker_main(["worker", *options])
+    # Celery's banner is for a person, and a machine that reads JSON would stumble over it.
+    quiet = ["--quiet"] if settings.log_format == "json" else []
+    app.worker_main([*quiet, "worker", *options])
 
 
 if __name__ == "__main__":

@@ -6,27 +6,33 @@ Flower load it too, without keys: those are read when a worker starts. It never 
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from functools import cache
 from importlib.metadata import version
 from typing import Any, NoReturn
 
-from celery import Celery, bootsteps
+from celery import Celery, bootsteps, signals
 from kombu import Queue
 
 import postroom_broker.celery_results  # noqa: F401 -- lets Celery store our outcomes
+from postroom_broker.backlog import Counter
 from postroom_broker.ledger.claims import Claims
 from postroom_broker.presence import Presence, digests_of
 from postroom_broker.transport import renew_only_while, work_is
 from postroom_contract.environment import Environment
+from postroom_contract.error_codes import ErrorCode
 from postroom_contract.errors import SettingsException
 from postroom_contract.names import QUEUE_NORMAL, QUEUES
+from postroom_worker import events
 from postroom_worker.delivery import Office
+from postroom_worker.log_format import spell_json, spell_warnings_json
+from postroom_worker.metrics import BrokerWatch, Endpoint, Metrics, ProcessWatch
 from postroom_worker.pool import loop_draining, loop_stopping
 from postroom_worker.presence import Beat, ShowPresence
-from postroom_worker.settings import WorkerSettings, read_concurrency, read_servers
-from postroom_worker.smtp import Limits, SessionCache, Timeouts
+from postroom_worker.settings import WorkerSettings, read_concurrency, read_log_format, read_servers
+from postroom_worker.smtp import CacheStats, Limits, SessionCache, Timeouts
 from postroom_worker.tasks import DeliverTask
 
 # How long a message stays with a worker of which nothing is heard; a living one renews it for as long as a send takes.
@@ -49,6 +55,7 @@ class PostroomCelery(Celery):
     def __init__(self, broker_url: str, result_url: str) -> None:
         super().__init__("postroom", broker=broker_url, backend=result_url, set_as_current=False)
         self._broker_url = broker_url
+        self.desk: Desk
         # Celery looks here first, and only then at CELERY_RESULT_BACKEND.
         self.backend_cls = result_url
 
@@ -111,17 +118,18 @@ def make_app(broker_url: str, result_url: str) -> PostroomCelery:
         timezone="UTC",
         enable_utc=True,
     )
-    desk = _Desk(broker_url, result_url)
+    desk = app.desk = Desk(broker_url, result_url)
     app.register_task(DeliverTask(desk.office, desk.claims))
     app.steps["worker"].add(OpenOffice)
     app.steps["worker"].add(ShowLife)
     app.steps["worker"].add(ShowPresence)
+    app.steps["worker"].add(ServeMetrics)
     loop_draining.connect(desk.turn_away, weak=False)
     loop_stopping.connect(desk.close, weak=False)
     return app
 
 
-class _Desk:
+class Desk:
     """Where the office and the ledger of this process are: made on first use, for they belong to the loop that uses them."""
 
     def __init__(self, broker_url: str, result_url: str) -> None:
@@ -130,20 +138,32 @@ class _Desk:
         self._claims: Claims | None = None
 
     def office(self) -> Office:
+        """What the deliveries share."""
         if self._office is None:
             self._office = make_office(worker_settings())
         return self._office
 
     def claims(self) -> Claims:
+        """What the ledger is asked by."""
         if self._claims is None:
             self._claims = Claims(*self._urls)
         return self._claims
 
+    def stats(self) -> CacheStats:
+        """What the sessions are about; any thread may ask."""
+        return CacheStats(0, 0, 0, 0, 0) if self._office is None else self._office.sessions.stats
+
+    def counter(self) -> Counter:
+        """A counter of what waits."""
+        return Counter(self._urls[0])
+
     def turn_away(self, **_: Any) -> None:
+        """Begin no more mail."""
         if self._office is not None:
             self._office.sessions.turn_away()
 
     async def close(self, **_: Any) -> None:
+        """End what was made."""
         if self._office is not None:
             await self._office.sessions.aclose()
         if self._claims is not None:
@@ -171,6 +191,40 @@ class ShowLife(bootsteps.StartStopStep):
         """Tie the leases to the pool's loop."""
         renew_only_while(lambda: time.monotonic() - worker.pool.loop_turned_at < LONGEST_STANDSTILL_S)
         work_is(lambda: worker.pool.delivery_tags)
+
+
+class ServeMetrics(bootsteps.StartStopStep):
+    """Lets Prometheus ask, where a port is set, until the process ends: its last sends are worth counting too.
+
+    A port that is taken ends the start. Without that, nobody would notice that a worker is not watched.
+    """
+
+    requires = (OpenOffice, "celery.worker.components:Pool")
+
+    def __init__(self, worker: Any, **options: Any) -> None:
+        super().__init__(worker, **options)
+        self._endpoint: Endpoint | None = None
+        settings = worker_settings()
+        if not settings.metrics_port:
+            return
+        self._metrics = Metrics()
+        try:
+            self._endpoint = Endpoint(self._metrics, settings.metrics_host, settings.metrics_port)
+        except OSError as error:
+            place = f"{settings.metrics_host} port {settings.metrics_port}"
+            detail = f"POSTROOM_METRICS_PORT: metrics cannot be shown at {place} ({error.strerror})"
+            refuse_start(SettingsException(ErrorCode.BAD_SETTINGS, {"detail": detail}))
+
+    def start(self, worker: Any) -> None:
+        """Count what happens from now on."""
+        if self._endpoint is None:
+            return
+        pool, desk = worker.pool, worker.app.desk
+        self._metrics.watch(
+            ProcessWatch(desk.stats, lambda: pool.in_flight, lambda: time.monotonic() - pool.loop_turned_at)
+        )
+        self._metrics.watch(BrokerWatch(desk.counter().count))
+        events.listen(self._metrics.take)
 
 
 @cache
@@ -211,12 +265,22 @@ def refuse_start(wrong: SettingsException) -> NoReturn:
     raise SystemExit(EXIT_BAD_SETTINGS) from None
 
 
+def _spell_json(logger: logging.Logger, **_: Any) -> None:
+    spell_json(logger)
+
+
 def app_from_env() -> PostroomCelery:
     """The app for the Redis that the environment names."""
     environment = Environment()
     broker_url, result_url = read_servers(environment)
     concurrency = read_concurrency(environment)
+    log_format = read_log_format(environment)
     environment.refuse_mistakes()
+    if log_format == "json":
+        spell_warnings_json()
+        # Celery tells of each logger that it has set up, with its handlers; a second app changes nothing.
+        for set_up in (signals.after_setup_logger, signals.after_setup_task_logger):
+            set_up.connect(_spell_json, dispatch_uid="postroom-log-format")
     app = make_app(broker_url, result_url)
     # Celery's own default is one for each CPU.
     app.conf.worker_concurrency = concurrency

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from postroom_contract.session import BasicEmailSessionDetails
     from postroom_worker.custody import Custody
     from postroom_worker.smtp import SessionCache
+    from postroom_worker.timesheet import Timesheet
 
 
 # Encoding this much takes about 3 ms; a thread costs a tenth of that, and 25 MB would take 170 ms.
@@ -75,7 +76,7 @@ class Unopened:
 Ending = Outcome | Again | Hold | Unopened | Overtaken
 
 
-async def deliver(office: Office, custody: Custody, payload: str, earlier: str | None) -> Ending:
+async def deliver(office: Office, custody: Custody, payload: str, earlier: str | None, timesheet: Timesheet) -> Ending:
     """Make one attempt.
 
     Args:
@@ -83,11 +84,13 @@ async def deliver(office: Office, custody: Custody, payload: str, earlier: str |
         custody: what this worker may do with the delivery, and what the ledger knows of it.
         payload: the sealed delivery.
         earlier: the sealed progress that came with the message; None before the first attempt.
+        timesheet: where the times of this attempt are put down.
 
     Raises:
         TurnedAway: nothing was begun, because the worker ends.
     """
     claim = await custody.claim()
+    timesheet.waited_s = claim.waited_s
     now = _clock(office, claim)
     if claim.standing is not Standing.OURS:
         return Overtaken(claim.standing)
@@ -100,19 +103,21 @@ async def deliver(office: Office, custody: Custody, payload: str, earlier: str |
     attempt = Attempt(delivery, progress, possible_duplicate=is_repeated, found_in_doubt=claim.in_doubt)
     if attempt.found_in_doubt and delivery.on_unknown is OnUnknown.HOLD:
         return Hold(UnknownOutcomeException(ErrorCode.UNKNOWN_OUTCOME, {}), progress)
-    if overtaken := await _try(office, custody, attempt, now):
+    if overtaken := await _try(office, custody, attempt, now, timesheet):
         return overtaken
     return conclude(attempt, now=now(), random=office.random)
 
 
-async def _try(office: Office, custody: Custody, attempt: Attempt, now: Callable[[], datetime]) -> Overtaken | None:
+async def _try(
+    office: Office, custody: Custody, attempt: Attempt, now: Callable[[], datetime], timesheet: Timesheet
+) -> Overtaken | None:
     """Send to those who remain. An early end is no reason to forget what was learned before, or what the ledger notes."""
     delivery = attempt.delivery
     try:
         if attempt.progress.remaining(delivery.message.recipients):
             _check_wish(custody, delivery, now())
             access = open_credentials(delivery.session, office.password_keyring)
-            await _send(office, custody, attempt, access)
+            await _send(office, custody, attempt, access, timesheet)
     except PostroomError as failure:
         attempt.failed(failure)
     except Overtaken as overtaken:
@@ -142,7 +147,7 @@ def _check_wish(custody: Custody, delivery: Delivery, now: datetime) -> None:
         raise ExpiredException(ErrorCode.EXPIRED, {})
 
 
-async def _send(office: Office, custody: Custody, attempt: Attempt, access: Access) -> None:
+async def _send(office: Office, custody: Custody, attempt: Attempt, access: Access, timesheet: Timesheet) -> None:
     """Compose the message and hand it to the server, in as many transactions as the server's limits ask for."""
     delivery = attempt.delivery
 
@@ -167,6 +172,7 @@ async def _send(office: Office, custody: Custody, attempt: Attempt, access: Acce
             access, envelope, content, on_commit=commit, close_session=delivery.close_session
         )
         learn(attempt, report)
+        timesheet.add(report.seconds)
         # A server that takes only so many recipients at a time is given the rest at once (RFC 5321 section 4.5.3.1.10).
         # Each transaction that has leftovers has admitted somebody, so this comes to an end.
         recipients = () if report.interrupted else report.leftover

@@ -298,6 +298,11 @@ class TaskPool(BasePool):
         return self._loop.turned_at
 
     @property
+    def in_flight(self) -> int:
+        """How many messages have a slot; any thread may ask."""
+        return len(self._jobs)
+
+    @property
     def delivery_tags(self) -> set[str]:
         """The tags of the messages that are worked at; asked on the hub's thread."""
         return {job.delivery_tag for job in self._running()}

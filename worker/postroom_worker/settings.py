@@ -7,9 +7,10 @@ and every mistake is told at once. Retry defaults are the verdict table's own.
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from postroom_broker.connection import read_urls
 from postroom_contract.address import to_wire
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from postroom_contract.sealing import Keyring
+
+LogFormat = Literal["json", "text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,10 @@ class WorkerSettings:
     most_age_s: float
     # What EHLO says; empty means this machine's name.
     ehlo_name: str
+    # Where Prometheus may ask; port 0: nowhere. Loopback, because what waits is nobody's business on the network.
+    metrics_host: str
+    metrics_port: int
+    log_format: LogFormat
 
     @classmethod
     def from_env(cls, variables: Mapping[str, str] | None = None) -> Self:
@@ -83,6 +90,9 @@ class WorkerSettings:
             "most_idle_s": number("POSTROOM_MOST_IDLE_S", 8, least=0, most=3600),
             "most_age_s": number("POSTROOM_MOST_AGE_S", 300, least=1, most=86400),
             "ehlo_name": read_ehlo_name(environment),
+            "metrics_host": environment.text("POSTROOM_METRICS_HOST", "127.0.0.1"),
+            "metrics_port": count("POSTROOM_METRICS_PORT", 0, least=0, most=65535),
+            "log_format": read_log_format(environment),
         }
         environment.refuse_mistakes()
         assert keyring is not None and password_keyring is not None  # noqa: PT018 -- missing rings were refused above
@@ -100,6 +110,16 @@ def read_servers(environment: Environment) -> tuple[str, str]:
 def read_concurrency(environment: Environment) -> int:
     """How many sends may be in flight in one process."""
     return environment.count("POSTROOM_CONCURRENCY", 200, least=1, most=5000)
+
+
+def read_log_format(environment: Environment) -> LogFormat:
+    """The setting; without it, text on a terminal and JSON elsewhere."""
+    told = environment.text("POSTROOM_LOG_FORMAT", "auto")
+    if told == "json" or (told == "auto" and not sys.stderr.isatty()):
+        return "json"
+    if told not in {"text", "auto"}:
+        environment.mistakes.append('POSTROOM_LOG_FORMAT is neither "json", "text" nor "auto"')
+    return "text"
 
 
 def _roots(environment: Environment) -> tuple[Path, ...]:

@@ -7,7 +7,6 @@ and shows it.
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +19,17 @@ from postroom_broker.transport.names import LEASE_PREFIX
 from postroom_contract.error_codes import ErrorCode
 from postroom_contract.errors import PostroomError
 from postroom_contract.names import TASK_DELIVER
-from postroom_contract.outcome import Outcome
+from postroom_contract.outcome import Outcome, State
 from postroom_worker import events
 from postroom_worker.async_task import AsyncTask, HandBack, RetryLater, SafeRequest
 from postroom_worker.conclusion import Again, Hold, public
 from postroom_worker.custody import Custody, Leased, Overtaken, Unrecorded
 from postroom_worker.delivery import Unopened, deliver
+from postroom_worker.events import AttemptEnded
 from postroom_worker.settlement import Parcel, Told, write_down
 from postroom_worker.smtp import TurnedAway
+from postroom_worker.timesheet import Timesheet
+from postroom_worker.verdict import classify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -55,7 +57,7 @@ class DeliverRequest(SafeRequest):
         if not _is_leased(self.request_dict["properties"]):
             super().terminate(pool, signal)
             return
-        events.revoked_too_late(self.id)
+        events.tell(events.RevokedTooLate(self.id))
 
 
 class DeliverTask(AsyncTask):
@@ -72,14 +74,14 @@ class DeliverTask(AsyncTask):
 
     async def arun(self, request: Context, /, payload: str, progress: str | None = None) -> Any:
         """Make one attempt to deliver, and write down how it ended."""
-        office, started = self._office(), time.monotonic()
+        office, timesheet = self._office(), Timesheet()
         custody = self._custody(request)
         try:
-            ending: Ending = await deliver(office, custody, payload, progress)
+            ending: Ending = await deliver(office, custody, payload, progress, timesheet)
         except TurnedAway:
             raise HandBack from None
         except Exception as bug:  # noqa: BLE001 -- whatever it is, its text may quote the message and must not reach Celery
-            events.bug_met(custody.id, bug)
+            events.tell(events.BugMet(custody.id, type(bug).__name__, events.place_of(bug)))
             ending = Unopened(PostroomError(ErrorCode.INTERNAL, {"reason": type(bug).__name__}))
         if isinstance(ending, Overtaken):
             raise self._overtaken(request, ending.standing)
@@ -88,7 +90,7 @@ class DeliverTask(AsyncTask):
         standing = await custody.settle(settlement)
         if standing in {Standing.LOST, Standing.ENDED}:
             raise self._overtaken(request, standing)
-        _tell(custody.id, ending, time.monotonic() - started)
+        events.tell(_event_of(custody.id, ending, timesheet))
         # What is written down already, Celery neither stores nor publishes.
         request.ignore_result = is_written = standing is not None
         return _for_celery(told, settlement.act, is_written=is_written)
@@ -103,7 +105,7 @@ class DeliverTask(AsyncTask):
         return Unrecorded(delivery_id, is_repeated)
 
     def _overtaken(self, request: Context, standing: Standing) -> Ignore:
-        events.attempt_overtaken(str(request.id), standing.value)
+        events.tell(events.AttemptOvertaken(str(request.id), standing.value))
         request.ignore_result = True
         return Ignore(standing.value)
 
@@ -123,14 +125,43 @@ def _for_celery(told: Told, act: Act, *, is_written: bool) -> Any:
     return told
 
 
-def _tell(delivery_id: str, ending: Ending, seconds: float) -> None:
+def _event_of(delivery_id: str, ending: Outcome | Again | Hold | Unopened, timesheet: Timesheet) -> AttemptEnded:
+    told = AttemptEnded(
+        delivery_id,
+        State.HELD,
+        seconds=timesheet.seconds,
+        waited_s=timesheet.waited_s,
+        smtp_s=timesheet.smtp_s,
+    )
     match ending:
         case Outcome():
-            events.attempt_ended(ending, seconds)
+            report = ending.report
+            told = replace(
+                _with_error(told, ending.error),
+                state=ending.state,
+                code=ending.code,
+                attempts=report.attempts,
+                possible_duplicate=report.possible_duplicate,
+                accepted=len(report.accepted),
+                refused=len(report.refused),
+                unknown=len(report.unknown),
+            )
         case Again():
-            events.attempt_put_off(delivery_id, public(ending.error), ending.after_s, ending.progress.attempts)
-        case Hold() | Unopened():
-            events.attempt_held(delivery_id, public(ending.error))
+            failure, attempts = classify(ending.error).value, ending.progress.attempts
+            told = replace(told, state=State.RETRYING, failure=failure, after_s=ending.after_s, attempts=attempts)
+            told = _with_error(told, ending.error)
+        case Hold():
+            told = _with_error(replace(told, attempts=ending.progress.attempts), ending.error)
+        case Unopened():
+            told = _with_error(told, ending.error)
+    return told
+
+
+def _with_error(told: AttemptEnded, error: PostroomError | None) -> AttemptEnded:
+    if error is None:
+        return told
+    shown = public(error)
+    return replace(told, code=int(shown.error_code), reason=shown.reason, smtp_code=shown.smtp_code)
 
 
 def _queue_of(request: Context) -> str:

@@ -54,6 +54,8 @@ class Claim:
     now: datetime | None = field(default=None, compare=False)
     # Whether anything was known of it: a record that has expired, or was never made, vouches for nothing.
     is_recorded: bool = field(default=False, compare=False)
+    # For how long it could have been sent already, by the same clock; None where nobody noted since when.
+    waited_s: float | None = field(default=None, compare=False)
 
 
 class Act(StrEnum):
@@ -96,11 +98,17 @@ class Claims:
     async def claim(self, delivery_id: str, lease: str) -> Claim:
         """Begin an attempt; from now on no other worker can commit or settle under an earlier lease."""
         answer = await self._until_told(lambda: self._claims.ask([record_key(delivery_id)], [lease]))
-        standing, committed, progress, result, now, is_recorded = answer
+        standing, committed, progress, result, now, is_recorded, due = answer
         if result:
             await self._store_elsewhere(delivery_id, result.decode())
-        clock = datetime.fromtimestamp(float(now), UTC)
-        return Claim(Standing(standing.decode()), bool(committed), progress.decode() or None, clock, bool(is_recorded))
+        return Claim(
+            Standing(standing.decode()),
+            bool(committed),
+            progress.decode() or None,
+            datetime.fromtimestamp(float(now), UTC),
+            bool(is_recorded),
+            max(0.0, float(now) - float(due)) if due else None,
+        )
 
     async def commit(self, delivery_id: str, lease: str, progress: str, expires_at: datetime | None) -> Standing:
         """Note that the last octets are about to leave; they may only where the answer is "ours".

@@ -237,6 +237,30 @@ def test_a_retry_acknowledges_and_waits_in_one_step(ledger: Ledger) -> None:
     assert ledger.score(keys.DELAYED, ID) - ledger.client.time()[0] == pytest.approx(30, abs=5)
 
 
+def test_a_worker_is_told_how_long_the_delivery_could_have_been_sent(ledger: Ledger) -> None:
+    """Since it was taken in, or since the wait of its retry was over; never less than nothing."""
+    first = ledger.claim(FIRST).waited_s
+    ledger.client.hset(RECORD, "due", ledger.client.time()[0] - 100)
+    late = ledger.claim(FIRST).waited_s
+    ledger.settle(FIRST, RETRY)
+    ledger.lease(SECOND)
+    early = ledger.claim(SECOND).waited_s
+
+    assert first is not None
+    assert late is not None
+    assert 0 <= first < 60
+    assert 100 <= late < 160
+    assert early == 0
+    assert float(ledger.field("due") or 0) == pytest.approx(ledger.score(keys.DELAYED, ID))
+
+
+def test_a_record_that_notes_no_time_tells_none(ledger: Ledger) -> None:
+    """It was written by a version before this one."""
+    ledger.client.hdel(RECORD, "due")
+
+    assert ledger.claim(FIRST).waited_s is None
+
+
 def test_telling_it_twice_changes_nothing(ledger: Ledger) -> None:
     """An answer was lost, and the worker tells it again: one retry waits, one end stands."""
     ledger.claim(FIRST)

@@ -85,6 +85,23 @@ def test_the_oldest_message_is_taken_first(orders: Orders, redis_url: str) -> No
     assert [DELIVERY.id in taken[0], OTHER.id in taken[1]] == [True, True]
 
 
+def test_the_record_notes_since_when_a_delivery_is_due(orders: Orders, redis_url: str) -> None:
+    """By the server's clock: now, or the time that the sender has named, also when he moves it."""
+    with direct.connect(redis_url) as client:
+        before = client.time()[0]
+        orders.enter(DELIVERY, IDENTITY)
+        now = float(client.hget(RECORD, "due"))
+        soon = datetime.now(UTC) + SOON
+        orders.enter(OTHER, IDENTITY, soon)
+        named = float(client.hget(record_key(OTHER.id), "due"))
+        orders.reschedule(OTHER.id, soon + SOON)
+        moved = float(client.hget(record_key(OTHER.id), "due"))
+
+        assert before <= now <= client.time()[0] + 1
+    assert named == pytest.approx(soon.timestamp(), abs=0.01)
+    assert moved == pytest.approx((soon + SOON).timestamp(), abs=0.01)
+
+
 def test_what_is_not_known_has_no_record(orders: Orders) -> None:
     """Never heard of is told apart from queued."""
     assert orders.read(DELIVERY.id) is None

@@ -16,7 +16,9 @@ from tests.support.waiting import wait_until
 def test_worker_takes_over_the_process(redis_url: str, keys: Keys, tmp_path: Path) -> None:
     """It is ready under the same process id, and SIGTERM to that id ends it in good order."""
     rings = {"POSTROOM_KEYS": keys.sealing, "POSTROOM_PASSWORD_KEYS": keys.password}
-    environment = {**os.environ, **rings, "POSTROOM_BROKER_URL": redis_url}
+    # In text Celery shows its banner.
+    more = {"POSTROOM_BROKER_URL": redis_url, "POSTROOM_LOG_FORMAT": "text"}
+    environment = {**os.environ, **rings, **more}
     log = tmp_path / "log"
     with log.open("wb") as output:
         arguments = [sys.executable, "-m", "postroom", "worker", "-c", "7", "-l", "info", "-n", "w@here"]

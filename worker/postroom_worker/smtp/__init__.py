@@ -14,6 +14,7 @@ from postroom_worker.smtp.reply import Reply
 from postroom_worker.smtp.report import Answer, Phase, TransactionReport
 from postroom_worker.smtp.session import OnCommit
 from postroom_worker.smtp.shelf import TurnedAway
+from postroom_worker.smtp.stopwatch import Step
 
 __all__ = [
     "Access",
@@ -26,6 +27,7 @@ __all__ = [
     "Reply",
     "SessionCache",
     "SessionKey",
+    "Step",
     "Timeouts",
     "TransactionReport",
     "TurnedAway",

@@ -59,8 +59,8 @@ class SessionCache:
 
     @property
     def stats(self) -> CacheStats:
-        """The numbers as they are now."""
-        shelves = self._shelves.values()
+        """The numbers as they are now; another thread may ask, for what it counts is copied in one step."""
+        shelves = tuple(self._shelves.values())
         return CacheStats(
             opened=self._opened,
             reused=self._reused,

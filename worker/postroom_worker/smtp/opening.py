@@ -24,6 +24,7 @@ from postroom_worker.smtp.local_name import address_literal
 from postroom_worker.smtp.place import Place
 from postroom_worker.smtp.reply import Reply
 from postroom_worker.smtp.session import SmtpSession
+from postroom_worker.smtp.stopwatch import Step, Stopwatch
 from postroom_worker.smtp.tls import client_context, explain, server_name
 
 # EHLO not known (RFC 5321 section 4.1.1.1).
@@ -44,11 +45,13 @@ async def open_session(access: Access, *, local_name: str | None, timeouts: Time
         SmtpCommandException: the server refused the connection or EHLO.
         IOException: the connection was lost, or this machine has no socket to spare.
     """
-    connection, extensions = await reach(access, local_name=local_name, timeouts=timeouts)
+    stopwatch = Stopwatch()
+    connection, extensions = await reach(access, local_name=local_name, timeouts=timeouts, stopwatch=stopwatch)
     if access.has_credentials:
         async with _closed_on_failure(connection, timeouts):
             with lost_in(access.place, "auth"):
                 await log_in(connection, extensions, access, timeouts.command_s)
+        stopwatch.lap(Step.AUTH)
     return SmtpSession(
         connection,
         extensions,
@@ -56,23 +59,33 @@ async def open_session(access: Access, *, local_name: str | None, timeouts: Time
         is_authenticated=access.has_credentials,
         timeouts=timeouts,
         limits=limits,
+        stopwatch=stopwatch,
     )
 
 
-async def reach(access: Access, *, local_name: str | None, timeouts: Timeouts) -> tuple[SmtpConnection, Extensions]:
+async def reach(
+    access: Access, *, local_name: str | None, timeouts: Timeouts, stopwatch: Stopwatch | None = None
+) -> tuple[SmtpConnection, Extensions]:
     """Open a session as far as one gets without logging in: what the server is, and what it offers within TLS.
 
     Raises:
         EmailSessionException: 100, 101, 200 or 201, or 300 where the server is too old to know logins.
         SmtpCommandException, IOException: as `open_session`.
     """
-    connection = await greet(access, await dial(access.place, timeouts), timeouts)
+    stopwatch = stopwatch or Stopwatch()
+    connected = await dial(access.place, timeouts)
+    stopwatch.lap(Step.CONNECT)
+    connection = await greet(access, connected, timeouts)
+    stopwatch.lap(Step.TLS if access.use_ssl else Step.GREETING)
     async with _closed_on_failure(connection, timeouts):
         name = local_name or address_literal(connection.own_address)
         extensions = await _say_hello(connection, access, name, timeouts)
+        stopwatch.lap(Step.GREETING)
         if _needs_starttls(connection, extensions, access):
             await _start_tls(connection, access.place, timeouts)
+            stopwatch.lap(Step.TLS)
             extensions = await _say_hello(connection, access, name, timeouts)
+            stopwatch.lap(Step.GREETING)
     return connection, extensions
 
 

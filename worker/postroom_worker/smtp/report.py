@@ -51,6 +51,8 @@ class TransactionReport:
     is_authenticated: bool = False
     # The task was cancelled after the commit: it went on for this report, and should end now.
     interrupted: bool = False
+    # What each step (see `stopwatch`) took; of a session's first message, the session's opening too.
+    seconds: Mapping[str, float] = field(default_factory=dict, compare=False)
 
     @property
     def never_sent(self) -> bool:

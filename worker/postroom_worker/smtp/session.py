@@ -17,12 +17,22 @@ from postroom_worker.smtp.extensions import Extensions
 from postroom_worker.smtp.limits import Limits, Timeouts
 from postroom_worker.smtp.place import Place
 from postroom_worker.smtp.reply import ProtocolViolation, Reply
-from postroom_worker.smtp.report import TransactionReport
+from postroom_worker.smtp.report import Phase, TransactionReport
+from postroom_worker.smtp.stopwatch import Step, Stopwatch
 from postroom_worker.smtp.transaction import Transaction
 
 # What is written at once, and the most that leaves after the commit: the smaller, the shorter the time in which an
 # interruption leaves the outcome unknown. One TLS record holds as much (RFC 8446 section 5.1).
 BLOCK_OCTETS = 16 * 1024
+
+# What the time since the last lap went to, by how far a transaction got.
+_LAST_STEPS = {
+    Phase.IDLE: Step.ENVELOPE,
+    Phase.ENVELOPE: Step.ENVELOPE,
+    Phase.BODY: Step.BODY,
+    Phase.COMMITTED: Step.REPLY,
+    Phase.REPLIED: Step.REPLY,
+}
 
 # Told who will get the message, just before its last octets leave.
 OnCommit = Callable[[tuple[str, ...]], Awaitable[None]]
@@ -40,6 +50,7 @@ class SmtpSession:
         is_authenticated: bool,
         timeouts: Timeouts,
         limits: Limits,
+        stopwatch: Stopwatch | None = None,
     ) -> None:
         self.extensions = extensions
         self.messages = 0
@@ -49,6 +60,8 @@ class SmtpSession:
         self._timeouts = timeouts
         self._limits = limits
         self._clock = asyncio.get_running_loop().time
+        # What the opening took is told with the first message.
+        self._stopwatch = stopwatch or Stopwatch()
         self._needs_reset = False
         self._is_interrupted = False
         self.opened_at_s = self.used_at_s = self._clock()
@@ -109,6 +122,7 @@ class SmtpSession:
         """
         most = self._limits.most_recipients
         transaction = Transaction(envelope, content, self.extensions, self._place, most_recipients=most)
+        self._stopwatch = Stopwatch(None if self.messages else self._stopwatch.seconds)
         self.messages += 1
         self._is_interrupted = False
         try:
@@ -123,6 +137,7 @@ class SmtpSession:
         self.used_at_s = self._clock()
         self._needs_reset = transaction.needs_reset
         report = transaction.report()
+        self._stopwatch.lap(_LAST_STEPS[report.phase])
         is_usable = report.connection_usable and self.is_alive
         if not is_usable:
             self.abort()
@@ -132,6 +147,7 @@ class SmtpSession:
             is_encrypted=self._connection.is_encrypted,
             is_authenticated=self._is_authenticated,
             interrupted=self._is_interrupted,
+            seconds=self._stopwatch.seconds,
         )
 
     async def quit(self) -> None:
@@ -156,6 +172,7 @@ class SmtpSession:
                 self._connection.expect(-1)
 
     async def _write_content(self, transaction: Transaction, on_commit: OnCommit) -> None:
+        self._stopwatch.lap(Step.ENVELOPE)
         wire = memoryview(transaction.start_content())
         # The last block is always a full one if there is more than one: the terminator is in it as a whole.
         last = max(0, len(wire) - BLOCK_OCTETS)
@@ -164,7 +181,9 @@ class SmtpSession:
                 return  # the server did not wait for the end: the transaction takes the reply, nothing is committed
             self._connection.write(wire[start : min(start + BLOCK_OCTETS, last)])
             await self._connection.drain(self._timeouts.block_s)
+        self._stopwatch.lap(Step.BODY)
         await on_commit(transaction.report().admitted)
+        self._stopwatch.lap(Step.COMMIT)
         if self._connection.has_reply:
             return
         self._connection.check_open()  # while `on_commit` waited it may have ended, and then nothing is committed

@@ -30,7 +30,7 @@ class Shelf:
     @property
     def idle(self) -> int:
         """How many sessions wait for a message."""
-        return sum(session.is_alive for session in self._idle)
+        return sum(session.is_alive for session in tuple(self._idle))
 
     @property
     def waiting(self) -> int:
