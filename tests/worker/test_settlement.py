@@ -35,7 +35,7 @@ def test_an_outcome_that_reached_somebody_is_a_success(outcome: Outcome) -> None
 
     assert (settlement.act, settlement.state, told) == (Act.END, outcome.state, outcome)
     assert json.loads(settlement.result)["status"] == "SUCCESS"
-    assert "ann" not in settlement.result
+    assert ANN not in settlement.result
 
 
 def test_a_failure_is_an_error_with_public_facts() -> None:
@@ -46,7 +46,7 @@ def test_a_failure_is_an_error_with_public_facts() -> None:
     assert (settlement.state, settlement.code, result["status"]) == (State.FAILED, 1301, "FAILURE")
     assert isinstance(told, SmtpCommandException)
     assert result["result"]["exc_type"] == "SmtpCommandException"
-    assert "ann" not in settlement.result + repr(told.args)
+    assert ANN not in settlement.result + repr(told.args)
 
 
 def test_a_retry_is_the_message_again_with_what_was_learned() -> None:
@@ -66,7 +66,7 @@ def test_a_retry_is_the_message_again_with_what_was_learned() -> None:
     assert Progress.open(progress, "d1", KEYS).attempts == 2
     assert isinstance(told, RetryLater)
     assert (told.args, told.is_published) == (("payload", progress), False)
-    assert "ann" not in settlement.result + repr(told.error.args)
+    assert ANN not in settlement.result + repr(told.error.args)
 
 
 def test_a_held_message_keeps_what_was_learned() -> None:
