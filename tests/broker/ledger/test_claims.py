@@ -411,6 +411,20 @@ def test_a_commit_without_an_answer_is_an_error_at_once(ledger: Ledger, each_ser
     assert ledger.field("committed") is None
 
 
+def test_a_retry_told_late_on_another_server_replaces_no_end(redis_url: str) -> None:
+    """While that server was away another worker has sent the mail and told it there."""
+    ledger = Ledger(redis_url, redis_url.removesuffix("0") + "1")
+    ledger.lease(FIRST)
+    ledger.claim(FIRST)
+    with direct.connect(str(ledger.result_url)) as results:
+        results.set(RESULT, "told sent", ex=60)
+        assert ledger.settle(FIRST, RETRY) is Standing.OURS
+        assert results.get(RESULT) == b"told sent"
+        results.delete(RESULT)
+    ledger.client.delete(keys.DELAYED, keys.DELAYED_MESSAGES)
+    ledger.client.close()
+
+
 def test_claims_and_ends_wait_until_the_server_is_back(valkey_program: Path, tmp_path: Path) -> None:
     """An outage in the middle costs time and nothing else, however often the question has to be asked."""
     with ValkeyServer(valkey_program, tmp_path) as server:
