@@ -17,6 +17,7 @@ from postroom_contract.ending import end
 from postroom_contract.error_codes import ErrorCode
 from postroom_contract.errors import CancelledException, PostroomError, make_error
 from postroom_contract.outcome import (
+    OUTCOMES,
     Cancelled,
     Failed,
     Outcome,
@@ -81,12 +82,14 @@ class Receipt:
             timeout: seconds to wait for it; None waits for as long as it takes, 0 only looks.
 
         Raises:
-            TimeoutError: it is not decided yet, or waits for an operator.
+            TimeoutError: it is not decided yet, or waits for an operator, or was decided more than a day ago.
             BrokerUnavailable: Redis is away.
         """
         stored = self._tracking.wait(self.id, timeout)
         if stored is None or not stored.is_final:
-            raise TimeoutError(f"delivery {self.id} is {self.state()} and not decided yet")
+            state = self.state()
+            why = "its outcome is not kept any more" if state in OUTCOMES else "not decided yet"
+            raise TimeoutError(f"delivery {self.id} is {state} and {why}")
         return self._read(stored)
 
     def result(self, timeout: float | None = None) -> Outcome:

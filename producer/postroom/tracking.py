@@ -71,7 +71,11 @@ class Tracking:
 
         def is_settled() -> bool:
             record = self.record(delivery_id)
-            return record is not None and (record.state is State.HELD or record.result is not None)
+            if record is None:
+                return False
+            # The ledger remembers some ends for longer than their results are kept: there will be none any more.
+            is_forgotten = record.is_ended and self._results.read(delivery_id) is None
+            return record.state is State.HELD or record.result is not None or is_forgotten
 
         def is_end(stored: StoredResult) -> bool:
             return stored.is_final and not self._is_hearsay(delivery_id, stored)
