@@ -17,6 +17,7 @@ from postroom_contract.ending import end
 from postroom_contract.error_codes import ErrorCode
 from postroom_contract.errors import CancelledException, PostroomError, make_error
 from postroom_contract.outcome import (
+    OUTCOMES,
     Cancelled,
     Failed,
     Outcome,
@@ -88,8 +89,8 @@ class Receipt:
             timeout: seconds to wait for it; None waits for as long as it takes, 0 only looks.
 
         Raises:
-            TimeoutError: it is not decided yet, or waits for an operator, or there is no trace of it; the latter two are
-                told at once, however long the timeout.
+            TimeoutError: it is not decided yet, or waits for an operator, or was decided more than a day ago, or there is
+                no trace of it; all but the first are told at once, however long the timeout.
             BrokerUnavailable: Redis is away.
         """
         stored = self._tracking.wait(self.id, timeout)
@@ -97,7 +98,8 @@ class Receipt:
             state = self.state()
             if state is State.NOT_FOUND:
                 raise TimeoutError(f"there is no trace of delivery {self.id}; outcomes are kept for a day")
-            raise TimeoutError(f"delivery {self.id} is {state} and not decided yet")
+            why = "its outcome is not kept any more" if state in OUTCOMES else "not decided yet"
+            raise TimeoutError(f"delivery {self.id} is {state} and {why}")
         return self._read(stored)
 
     def result(self, timeout: float | None = None) -> Outcome:

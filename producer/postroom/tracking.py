@@ -76,7 +76,9 @@ class Tracking:
             record = self.record(delivery_id)
             if record is None:
                 return self.read(delivery_id) is None
-            return record.state is State.HELD or record.result is not None
+            # The ledger remembers some ends for longer than their results are kept: there will be none any more.
+            is_forgotten = record.is_ended and self._results.read(delivery_id) is None
+            return record.state is State.HELD or record.result is not None or is_forgotten
 
         def is_end(stored: StoredResult) -> bool:
             return stored.is_final and not self._is_hearsay(delivery_id, stored)

@@ -1,4 +1,4 @@
-"""Deliveries whose Celery task is revoked, by somebody who knows Celery and not Postroom: no outcome contradicts the mail."""
+"""Deliveries whose Celery task is revoked or limited: nothing is lost by it, and no outcome contradicts the mail."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from postroom import Cancelled, Partial, Sent
 from postroom.testing import SmtpServer, at
 from postroom_broker import keys
 from postroom_contract.outcome import State
+from tests.support.celery_worker import CeleryWorker
 from tests.support.post import Post, a_message
 from tests.support.valkey import connect
 from tests.support.waiting import wait_until
@@ -67,3 +68,16 @@ def test_a_delivery_that_is_being_sent_cannot_be_revoked(post: Post, celery: Cel
         assert isinstance(receipt.outcome(timeout=30), Sent)
     with connect(post.redis_url) as client:
         assert client.hlen(keys.UNACKED) == 0
+
+
+@pytest.mark.parametrize("limit", ["--soft-time-limit", "--time-limit"])
+def test_a_time_limit_drops_no_mail(post: Post, limit: str) -> None:
+    """A server that takes its time is waited for as long as its own timeouts allow."""
+    with SmtpServer(rules=[at("MAIL").delay(2).times(1)]) as server, post.mailer() as mailer:
+        worker = CeleryWorker("postroom_worker", post.folder / "limited.log", post.environment, (limit, "1"))
+        with worker:
+            receipt = mailer.send(a_message(), post.session(server, use_ssl=False, password=None))
+            outcome = receipt.outcome(timeout=30)
+
+        assert len(server.messages) == 1
+    assert isinstance(outcome, Sent)

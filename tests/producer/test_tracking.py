@@ -67,6 +67,16 @@ def test_a_revoke_is_no_end_of_what_was_begun(
     assert tracking.read(DELIVERY.id) == tracking.wait(DELIVERY.id, 0) == told
 
 
+def test_what_is_not_kept_any_more_is_not_waited_for(tracking: Tracking, orders: Orders, redis_url: str) -> None:
+    """The record of what was called back is kept for a month, its result for a day: whoever asks later does not hang."""
+    orders.enter(DELIVERY, Identity(["print"]))
+    assert tracking.call_back(DELIVERY.id, State.CANCELLED, TOLD, None) is Answer.ENDED
+    with direct.connect(redis_url) as client:
+        client.delete(RESULT_KEY.format(id=DELIVERY.id))
+
+    assert tracking.wait(DELIVERY.id, None) is None
+
+
 def test_a_held_delivery_is_not_waited_for(tracking: Tracking, orders: Orders, redis_url: str) -> None:
     """An operator may take days: the wait ends, whatever its limit, with what is there."""
     orders.enter(DELIVERY, Identity(["print"]))

@@ -206,6 +206,17 @@ def test_a_second_doubt_is_the_end() -> None:
     )
 
 
+@pytest.mark.parametrize("final", [NOBODY, BUSY], ids=["for good", "for now"])
+def test_a_second_sending_that_is_refused_doubles_nothing(final: Reply) -> None:
+    """The doubt about the first one stays; a message that the server refused whole has reached nobody a second time."""
+    tried = attempt(ANN, progress=Progress(attempts=1, in_doubt=(ANN,)))
+    result = concluded(tried, report({ANN: OK}, final=final))
+    told = result if isinstance(result, Outcome) else result.progress
+
+    assert not told.possible_duplicate
+    assert ANN in (told.unknown if isinstance(told, Outcome) else told.in_doubt)
+
+
 @pytest.mark.parametrize("reply", [NOBODY, None])
 def test_once_in_doubt_nobody_is_told_as_failed(reply: Reply | None) -> None:
     """The second attempt was refused, or its tries are spent: the first copy may have arrived all the same."""

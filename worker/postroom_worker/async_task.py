@@ -50,6 +50,8 @@ class AsyncTask(Task[Any, Any]):
     acks_late = True
     # Whoever returns `RetryLater` has counted the attempts.
     max_retries = None
+    # Whether Celery's time limits end it. They acknowledge its message.
+    has_limits = True
 
     async def arun(self, request: Context, /, *args: Any, **kwargs: Any) -> Any:
         """Do the work. It may return a value or `RetryLater`, or raise: also `HandBack`, and Celery's `Reject` or `Ignore`.

@@ -90,8 +90,9 @@ class Attempt:
 
 def learn(attempt: Attempt, report: TransactionReport) -> None:
     """Take from a transaction's report what it says of each recipient it was tried for."""
-    if not report.never_sent:
-        attempt.possible_duplicate |= any(recipient in attempt.progress.in_doubt for recipient in report.admitted)
+    # What the server refused with its last word it has not delivered: nobody has got it twice.
+    may_have_got_it = {*report.accepted, *report.in_doubt}
+    attempt.possible_duplicate |= not may_have_got_it.isdisjoint(attempt.progress.in_doubt)
     for recipient in report.recipients:
         answer = report.answer_for(recipient)
         if recipient in report.accepted:

@@ -139,15 +139,17 @@ class TaskPool(BasePool):
         if not self.active:
             return None  # not accepted, so the message is restored when the channel closes
         name, uuid, request, *_ = args or ()
+        task = self.app.tasks[name]
+        has_limits = getattr(task, "has_limits", True)
         job = Job(
             pid=next(self._pids),
             uuid=uuid,
-            task=self.app.tasks[name],
+            task=task,
             request=request,
             trace=partial(target, *(args or ()), **(kwargs or {})),
             celery=options,
-            soft_limit_s=options.get("soft_timeout") or self.options.get("soft_timeout"),
-            hard_limit_s=options.get("timeout") or self.options.get("timeout"),
+            soft_limit_s=(options.get("soft_timeout") or self.options.get("soft_timeout")) if has_limits else None,
+            hard_limit_s=(options.get("timeout") or self.options.get("timeout")) if has_limits else None,
         )
         logger.debug("Task %s is job %d", uuid, job.pid)
         self._jobs[job.pid] = job

@@ -67,6 +67,8 @@ class DeliverTask(AsyncTask):
     Request = "postroom_worker.tasks:DeliverRequest"
     # A delivery that failed is news for its sender, not an incident: Celery logs it in one line.
     throws = (PostroomError,)
+    # Each step of a conversation has its timeout. A limit on the whole would drop mail that may have been sent.
+    has_limits = False
 
     def __init__(self, office: Callable[[], Office], claims: Callable[[], Claims]) -> None:
         self._office = office

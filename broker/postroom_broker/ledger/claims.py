@@ -172,16 +172,19 @@ class Claims:
             if standing is not Standing.OURS:
                 return standing
             if elsewhere and settlement.result:
-                await self._store_elsewhere(delivery_id, settlement.result)
+                await self._store_elsewhere(delivery_id, settlement.result, is_end=settlement.act is Act.END)
             if not (elsewhere and settlement.act is Act.END):
                 let_go(lease)
         return standing
 
-    async def _store_elsewhere(self, delivery_id: str, result: str) -> None:
-        """Store a result on its own server; until that is done the message stays leased, and is done again."""
+    async def _store_elsewhere(self, delivery_id: str, result: str, *, is_end: bool = True) -> None:
+        """Store a result on its own server; until an end is stored there the message stays leased, and is done again.
+
+        A retry's message is not leased any more: while that server is away, another worker may end the delivery.
+        """
         client = self._results
         if client is not None:
-            await self._until_told(lambda: _store(client, RESULT_KEY.format(id=delivery_id), result))
+            await self._until_told(lambda: _store(client, RESULT_KEY.format(id=delivery_id), result, is_end=is_end))
 
     async def _until_told(self, ask: Callable[[], Awaitable[Any]]) -> Any:
         while True:
@@ -199,9 +202,10 @@ class Claims:
                 return answer
 
 
-async def _store(client: Redis, key: str, result: str) -> None:
+async def _store(client: Redis, key: str, result: str, *, is_end: bool) -> None:
     with translated(client):
         async with client.pipeline(transaction=True) as transaction:
-            transaction.set(key, result, ex=ENDED_EXPIRY_S)
+            # Only an end takes the place of what is there, which may be one.
+            transaction.set(key, result, ex=ENDED_EXPIRY_S, nx=not is_end)
             transaction.publish(key, result)
             await transaction.execute()

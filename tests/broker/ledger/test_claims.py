@@ -323,6 +323,39 @@ def test_an_end_counts_until_the_next_worker_commits(ledger: Ledger) -> None:
     assert ledger.commit(SECOND) is Standing.ENDED
 
 
+@pytest.mark.parametrize("meanwhile", [RETRY, HOLD], ids=["put off", "held"])
+def test_an_end_counts_when_the_next_worker_has_sent_nothing(ledger: Ledger, meanwhile: Settlement) -> None:
+    """It found the doubt and could not connect, or left it to an operator: the first one knows better, and nothing waits."""
+    ledger.claim(FIRST)
+    ledger.commit(FIRST)
+    ledger.lapse(FIRST)
+    ledger.lease(SECOND)
+    assert ledger.claim(SECOND).in_doubt
+    assert ledger.settle(SECOND, meanwhile) is Standing.OURS
+    assert ledger.settle(FIRST, SENT) is Standing.OURS
+
+    assert (ledger.state, ledger.client.get(RESULT)) == ("sent", b"told sent")
+    assert not ledger.client.exists(keys.DELAYED, keys.HELD, keys.DELAYED_MESSAGES)
+    assert 0 < ledger.client.ttl(RECORD) <= 24 * 3600
+
+
+def test_who_was_released_is_not_held_again_for_the_same_doubt(ledger: Ledger) -> None:
+    """An operator's word counts, also about what a worker committed that has lost its lease."""
+    ledger.claim(FIRST)
+    ledger.commit(FIRST)
+    ledger.lapse(FIRST)
+    ledger.lease(SECOND)
+    ledger.claim(SECOND)
+    ledger.settle(SECOND, HOLD)
+    broker = connect(ledger.url)
+    assert Orders(broker, has_results=True).release(ID)
+    broker.close()
+    ledger.lease(THIRD)
+
+    assert not ledger.claim(THIRD).in_doubt
+    assert ledger.settle(FIRST, SENT) is Standing.LOST
+
+
 def test_an_end_comes_too_late_once_the_next_worker_has_committed(ledger: Ledger) -> None:
     """Then there are two copies, and the second worker's outcome says so."""
     ledger.claim(FIRST)
@@ -446,6 +479,20 @@ def test_a_commit_survives_a_blip(ledger: Ledger, each_server: ValkeyServer, fau
         standing = ledger.run(lambda claims: claims.commit(ID, FIRST, "p", None), proxy.url)
 
     assert (standing, ledger.field("committed")) == (Standing.OURS, FIRST)
+
+
+def test_a_retry_told_late_on_another_server_replaces_no_end(redis_url: str) -> None:
+    """While that server was away another worker has sent the mail and told it there."""
+    ledger = Ledger(redis_url, redis_url.removesuffix("0") + "1")
+    ledger.lease(FIRST)
+    ledger.claim(FIRST)
+    with direct.connect(str(ledger.result_url)) as results:
+        results.set(RESULT, "told sent", ex=60)
+        assert ledger.settle(FIRST, RETRY) is Standing.OURS
+        assert results.get(RESULT) == b"told sent"
+        results.delete(RESULT)
+    ledger.client.delete(keys.DELAYED, keys.DELAYED_MESSAGES)
+    ledger.client.close()
 
 
 def test_claims_and_ends_wait_until_the_server_is_back(valkey_program: Path, tmp_path: Path) -> None:

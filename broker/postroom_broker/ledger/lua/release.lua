@@ -7,5 +7,7 @@ if redis.call('ZREM', KEYS[2], ARGV[1]) == 0 then return 0 end
 local time = redis.call('TIME')
 redis.call('ZADD', KEYS[3], string.format('%d.%06d', time[1], time[2]), ARGV[1])
 redis.call('HSET', KEYS[1], 'state', 'retrying', 'due', time[1])
+-- The doubt has been decided about: the next worker must not hold it again for the same one.
+redis.call('HDEL', KEYS[1], 'committed')
 redis.call('EXPIRE', KEYS[1], ARGV[2])
 return 1

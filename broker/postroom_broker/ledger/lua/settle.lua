@@ -41,8 +41,13 @@ local function settle(record, result_key, id, lease, act, state, result, where, 
   if act ~= 'end' or where == 'here' then end_lease(lease) end
   if act == 'end' then
     redis.call('HDEL', record, 'committed', 'progress', 'fence')
+    local is_nowhere = is_held
+    if not is_held then
+      is_nowhere = redis.call('ZREM', KEYS[3], id) + redis.call('ZREM', KEYS[5], id) > 0
+      redis.call('HDEL', KEYS[4], id)
+    end
     -- A message that lies in its queue again may lie there for long: whoever takes it must find that it is over.
-    local kept_for = is_held and ARGV[2] or ARGV[1]
+    local kept_for = is_nowhere and ARGV[2] or ARGV[1]
     redis.call('HSET', record, 'state', state, 'ended', kept_for, 'ended_by', lease)
     if where == 'record' then redis.call('HSET', record, 'result', result) end
     redis.call('EXPIRE', record, kept_for)
@@ -53,7 +58,8 @@ local function settle(record, result_key, id, lease, act, state, result, where, 
     if act == 'bury' then
       redis.call('RPUSH', KEYS[6], message)
     else
-      redis.call('HDEL', record, 'committed')
+      -- Who committed before this worker, and lost its lease, may still come and tell the end.
+      if committed == lease then redis.call('HDEL', record, 'committed') end
       redis.call('HSET', KEYS[4], id, message)
       if act == 'retry' then
         local due = string.format('%.6f', now + tonumber(wait))
