@@ -123,8 +123,6 @@ class Progress(ContractModel):
     unknown: tuple[str, ...] = ()
     # The same, but they are sent to once more: whatever becomes of that, they may have got the message before.
     in_doubt: tuple[str, ...] = ()
-    # Whether somebody was sent to a second time after a doubt, so that it is not done again.
-    resent: bool = False
     # Whether a recipient may have got the message twice.
     possible_duplicate: bool = False
     # Why the first of those who will not get it will not: `{"code", "facts"}`.

@@ -126,7 +126,7 @@ class Orders:
     def reschedule(self, delivery_id: str, due_at: datetime) -> bool:
         """Move a delivery that waits for its time; false when it does not wait any more."""
         wait_s = max(0, int((due_at - datetime.now(UTC)).total_seconds()))
-        told: list[Argument] = [delivery_id, _seconds(due_at), OPEN_EXPIRY_S + wait_s]
+        told: list[Argument] = [delivery_id, _seconds(due_at), OPEN_EXPIRY_S + wait_s, KEY_EXPIRY_S + wait_s]
         with translated(self._broker):
             return bool(RESCHEDULE(self._broker, [record_key(delivery_id), keys.DELAYED], told))
 

@@ -7,6 +7,7 @@ when its outcome may be forgotten.
     state        where the delivery is, as the contract names it; "scheduled" also once it is in its queue
     fingerprint  keyed hash of what was asked for
     due          since when (s since 1970, by the server) it may be sent, or from when on: its next attempt, if it is retried
+    key          the name of the idempotency key it was sent with, so that the key can live as long as a later time asks
     fence        the lease of the worker that is at work on it, or was last
     committed    the lease of the worker that let the last octets leave and has not told yet what came of it
     progress     sealed: what is known of the recipients; while committed, as it is if nothing more is heard

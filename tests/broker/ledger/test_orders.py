@@ -177,6 +177,15 @@ def test_a_scheduled_delivery_can_be_moved_while_it_waits(orders: Orders, redis_
     assert not orders.reschedule(DELIVERY.id, later)
 
 
+def test_an_idempotency_key_lives_as_long_as_the_new_time_asks(orders: Orders, redis_url: str) -> None:
+    """Moved by ten days, the same key still gives the first delivery on the ninth."""
+    orders.enter(DELIVERY, Identity(["print"], ["key"]), datetime.now(UTC) + SOON)
+    assert orders.reschedule(DELIVERY.id, datetime.now(UTC) + timedelta(days=10))
+
+    with direct.connect(redis_url) as client:
+        assert client.ttl("postroom.idempotency.key") > timedelta(days=10).total_seconds()
+
+
 def test_a_scheduled_delivery_is_called_back_for_good(orders: Orders, redis_url: str) -> None:
     """Message, time and place in the list are gone; the record and the result tell."""
     orders.enter(DELIVERY, IDENTITY, datetime.now(UTC) + SOON)

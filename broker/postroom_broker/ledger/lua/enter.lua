@@ -36,5 +36,8 @@ end
 redis.call('HSET', KEYS[1], 'state', waits and 'scheduled' or 'queued', 'fingerprint', fingerprint)
 redis.call('HSET', KEYS[1], 'due', waits and ARGV[3] or string.format('%d.%06d', time[1], time[2]))
 redis.call('EXPIRE', KEYS[1], ARGV[4])
-if KEYS[5] then redis.call('SET', KEYS[5], ARGV[1] .. ' ' .. fingerprint, 'EX', ARGV[5]) end
+if KEYS[5] then
+  redis.call('SET', KEYS[5], ARGV[1] .. ' ' .. fingerprint, 'EX', ARGV[5])
+  redis.call('HSET', KEYS[1], 'key', KEYS[5])
+end
 return {'entered', ARGV[1]}
