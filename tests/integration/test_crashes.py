@@ -72,12 +72,17 @@ def test_what_a_worker_knows_counts_although_its_lease_is_gone(post: Post) -> No
     with SmtpServer(rules=[at("END_OF_DATA").hold()]) as server, post.mailer() as mailer:
         with post.worker() as worker:
             receipt = mailer.send(a_message(), post.session(server, use_ssl=False, password=None))
-            server.wait_for(lambda: server.open_transactions == 1, timeout_s=30)
-            worker.send(signal.SIGSTOP)
             with connect(post.redis_url) as client:
+                wait_until(lambda: client.hexists(record_key(receipt.id), "committed"), 30, "the commit")
+                worker.send(signal.SIGSTOP)
                 (lease,) = client.hkeys(keys.UNACKED)
-                client.zadd(keys.UNACKED_INDEX, {lease: 1})
-                assert returns(post.redis_url).reap(time.monotonic() + 60) == 1
+
+                def lapse() -> int:
+                    client.zadd(keys.UNACKED_INDEX, {lease: 1})
+                    return returns(post.redis_url).reap(time.monotonic() + 60)
+
+                # A renewal may be on its way to Redis while the worker is being stopped.
+                assert wait_until(lapse, 30, "the lease to be taken away") == 1
             server.release()
             worker.send(signal.SIGCONT)
             outcome = receipt.outcome(timeout=30)
