@@ -70,7 +70,8 @@ def test_a_worker_that_slept_past_its_lease_sends_nothing_twice(post: Post) -> N
 def test_what_a_worker_knows_counts_although_its_lease_is_gone(post: Post) -> None:
     """Stopped after the last byte, its mail accepted: woken before anybody else has the message, it tells, once."""
     with SmtpServer(rules=[at("END_OF_DATA").hold()]) as server, post.mailer() as mailer:
-        with post.worker() as worker:
+        # One slot: until it has told, it cannot take the message a second time, which would be a copy with a warning.
+        with post.worker("-c", "1") as worker:
             receipt = mailer.send(a_message(), post.session(server, use_ssl=False, password=None))
             with connect(post.redis_url) as client:
                 wait_until(lambda: client.hexists(record_key(receipt.id), "committed"), 30, "the commit")
