@@ -12,6 +12,7 @@ from postroom.options import check_time
 from postroom_broker import celery_results
 from postroom_broker.celery_results import MARKER
 from postroom_broker.ledger.orders import Answer
+from postroom_broker.results import REVOKED
 from postroom_contract.delivery import Progress
 from postroom_contract.ending import end
 from postroom_contract.error_codes import ErrorCode
@@ -159,7 +160,7 @@ class Receipt:
         if told is not None and told.code in _ENDED_BY_OPERATOR:
             kind = _ENDED_BY_OPERATOR[told.code]
             return kind(self.id, told.error_code, report=Report(error=report_of_error(told)))
-        is_revoked = stored.status == "REVOKED"
+        is_revoked = stored.status == REVOKED
         reason = "revoked" if is_revoked else _exception_name(stored.value)
         report = Report(error=report_of_error(PostroomError(ErrorCode.INTERNAL, {"reason": reason})))
         return (Failed if is_revoked else Unknown)(self.id, int(ErrorCode.INTERNAL), report=report)

@@ -19,8 +19,8 @@ from postroom_contract.message import EmailMessage
 from postroom_contract.outcome import Outcome, State
 from postroom_contract.sealing import Keyring, generate_key
 from postroom_contract.session import Anonymous, BasicEmailSessionDetails, ServerDetails, UserCredentials
+from postroom_worker.assignment import Overtaken, Unrecorded
 from postroom_worker.conclusion import Again
-from postroom_worker.custody import Overtaken, Unrecorded
 from postroom_worker.delivery import MOST_BYTES_COMPOSED_INLINE, Ending, Office, Unopened, deliver, open_credentials
 from postroom_worker.smtp import Limits, SessionCache
 from postroom_worker.timesheet import Timesheet
@@ -161,15 +161,15 @@ class Obstructed(Unrecorded):
             await asyncio.Event().wait()
 
 
-def stopped(custody: Obstructed, delivery: Delivery) -> Ending:
+def stopped(assignment: Obstructed, delivery: Delivery) -> Ending:
     """Make an attempt, and stop it while it waits for the answer to its commit."""
 
     async def run() -> Ending:
         sessions = SessionCache(limits=Limits(most_recipients=2))
         office = Office(KEYS, PASSWORD_KEYS, sessions, (), 10_000_000)
-        attempt = asyncio.create_task(deliver(office, custody, delivery.seal(KEYS), None, Timesheet()))
+        attempt = asyncio.create_task(deliver(office, assignment, delivery.seal(KEYS), None, Timesheet()))
         try:
-            await wait_until_async(lambda: len(custody.commits) == custody.nth, 10)
+            await wait_until_async(lambda: len(assignment.commits) == assignment.nth, 10)
             attempt.cancel()
             return await attempt
         finally:
@@ -210,8 +210,8 @@ def test_who_got_it_is_not_forgotten_when_the_message_is_lost_to_another() -> No
     async def run(delivery: Delivery) -> Ending:
         office = Office(KEYS, PASSWORD_KEYS, SessionCache(limits=Limits(most_recipients=2)), (), 10_000_000)
         try:
-            custody = Obstructed(delivery.id, nth=2, answer=Standing.LOST)
-            return await deliver(office, custody, delivery.seal(KEYS), None, Timesheet())
+            assignment = Obstructed(delivery.id, nth=2, answer=Standing.LOST)
+            return await deliver(office, assignment, delivery.seal(KEYS), None, Timesheet())
         finally:
             await office.sessions.aclose()
 

@@ -1,7 +1,7 @@
 """One attempt to deliver: from the sealed payload to an outcome, or to the wish to be called again.
 
 Owns the order of the steps; `deliver` reads as the table of contents. Composing, sending and judging live in modules of
-their own, what the ledger knows is asked through `custody`, and nothing here knows Celery or Redis: `tasks` calls it and has
+their own, what the ledger knows is asked through `assignment`, and nothing here knows Celery or Redis: `tasks` calls it and has
 what it returns written down.
 """
 
@@ -28,10 +28,10 @@ from postroom_contract.errors import (
 )
 from postroom_contract.outcome import Outcome
 from postroom_contract.session import Anonymous, check_host
+from postroom_worker.assignment import Overtaken
 from postroom_worker.attachments import load_attachments
 from postroom_worker.composer import compose
 from postroom_worker.conclusion import Again, Attempt, Hold, conclude, if_silent, learn
-from postroom_worker.custody import Overtaken
 from postroom_worker.smtp import Access, Envelope, TurnedAway
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from postroom_broker.ledger.claims import Claim
     from postroom_contract.sealing import Keyring
     from postroom_contract.session import BasicEmailSessionDetails
-    from postroom_worker.custody import Custody
+    from postroom_worker.assignment import Assignment
     from postroom_worker.smtp import SessionCache
     from postroom_worker.timesheet import Timesheet
 
@@ -76,12 +76,14 @@ class Unopened:
 Ending = Outcome | Again | Hold | Unopened | Overtaken
 
 
-async def deliver(office: Office, custody: Custody, payload: str, earlier: str | None, timesheet: Timesheet) -> Ending:
+async def deliver(
+    office: Office, assignment: Assignment, payload: str, earlier: str | None, timesheet: Timesheet
+) -> Ending:
     """Make one attempt.
 
     Args:
         office: what this process shares between deliveries.
-        custody: what this worker may do with the delivery, and what the ledger knows of it.
+        assignment: what this worker may do with the delivery, and what the ledger knows of it.
         payload: the sealed delivery.
         earlier: the sealed progress that came with the message; None before the first attempt.
         timesheet: where the times of this attempt are put down.
@@ -89,35 +91,35 @@ async def deliver(office: Office, custody: Custody, payload: str, earlier: str |
     Raises:
         TurnedAway: nothing was begun, because the worker ends.
     """
-    claim = await custody.claim()
+    claim = await assignment.claim()
     timesheet.waited_s = claim.waited_s
     now = _clock(office, claim)
     if claim.standing is not Standing.OURS:
         return Overtaken(claim.standing)
     try:
-        delivery = Delivery.open(payload, custody.id, office.keyring)
-        progress = Progress.open(claim.progress or earlier, custody.id, office.keyring)
+        delivery = Delivery.open(payload, assignment.id, office.keyring)
+        progress = Progress.open(claim.progress or earlier, assignment.id, office.keyring)
     except PostroomError as unreadable:
         return Unopened(unreadable)
-    is_repeated = custody.is_repeated and not claim.is_recorded
+    is_repeated = assignment.is_repeated and not claim.is_recorded
     attempt = Attempt(delivery, progress, possible_duplicate=is_repeated, found_in_doubt=claim.in_doubt)
     if attempt.found_in_doubt and delivery.on_unknown is OnUnknown.HOLD:
         return Hold(UnknownOutcomeException(ErrorCode.UNKNOWN_OUTCOME, {}), progress)
-    if overtaken := await _try(office, custody, attempt, now, timesheet):
+    if overtaken := await _try(office, assignment, attempt, now, timesheet):
         return overtaken
     return conclude(attempt, now=now(), random=office.random)
 
 
 async def _try(
-    office: Office, custody: Custody, attempt: Attempt, now: Callable[[], datetime], timesheet: Timesheet
+    office: Office, assignment: Assignment, attempt: Attempt, now: Callable[[], datetime], timesheet: Timesheet
 ) -> Overtaken | None:
     """Send to those who remain. An early end is no reason to forget what was learned before, or what the ledger notes."""
     delivery = attempt.delivery
     try:
         if attempt.progress.remaining(delivery.message.recipients):
-            _check_wish(custody, delivery, now())
+            _check_wish(assignment, delivery, now())
             access = open_credentials(delivery.session, office.password_keyring)
-            await _send(office, custody, attempt, access, timesheet)
+            await _send(office, assignment, attempt, access, timesheet)
     except PostroomError as failure:
         attempt.failed(failure)
     except Overtaken as overtaken:
@@ -140,21 +142,21 @@ def _clock(office: Office, claim: Claim) -> Callable[[], datetime]:
     return lambda: office.now() + ahead
 
 
-def _check_wish(custody: Custody, delivery: Delivery, now: datetime) -> None:
-    if custody.is_revoked:
+def _check_wish(assignment: Assignment, delivery: Delivery, now: datetime) -> None:
+    if assignment.is_revoked:
         raise CancelledException(ErrorCode.CANCELLED, {})
     if delivery.expires_at is not None and now >= delivery.expires_at:
         raise ExpiredException(ErrorCode.EXPIRED, {})
 
 
-async def _send(office: Office, custody: Custody, attempt: Attempt, access: Access, timesheet: Timesheet) -> None:
+async def _send(office: Office, assignment: Assignment, attempt: Attempt, access: Access, timesheet: Timesheet) -> None:
     """Compose the message and hand it to the server, in as many transactions as the server's limits ask for."""
     delivery = attempt.delivery
 
     async def commit(admitted: tuple[str, ...]) -> None:
         progress = if_silent(attempt, admitted).seal(delivery.id, office.keyring)
         attempt.is_noted = True
-        await custody.commit(progress, delivery.expires_at)
+        await assignment.commit(progress, delivery.expires_at)
 
     try:
         attachments = await load_attachments(

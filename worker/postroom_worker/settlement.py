@@ -1,7 +1,7 @@
 """How the end of an attempt is written down: for the ledger, and for Celery, which shows it.
 
 Owns the translation of an ending into the ledger's settlement (state, result, what is to come) and into the value or the error
-that Celery's tracer gets. Both are sealed or public. Writing is `custody`'s, deciding was `conclusion`'s.
+that Celery's tracer gets. Both are sealed or public. Writing is `assignment`'s, deciding was `conclusion`'s.
 """
 
 from __future__ import annotations

@@ -21,9 +21,9 @@ from postroom_contract.errors import PostroomError
 from postroom_contract.names import TASK_DELIVER
 from postroom_contract.outcome import Outcome, State
 from postroom_worker import events
+from postroom_worker.assignment import Assignment, Leased, Overtaken, Unrecorded
 from postroom_worker.async_task import AsyncTask, HandBack, RetryLater, SafeRequest
 from postroom_worker.conclusion import Again, Hold, public
-from postroom_worker.custody import Custody, Leased, Overtaken, Unrecorded
 from postroom_worker.delivery import Unopened, deliver
 from postroom_worker.events import AttemptEnded
 from postroom_worker.settlement import Parcel, Told, write_down
@@ -77,27 +77,27 @@ class DeliverTask(AsyncTask):
     async def arun(self, request: Context, /, payload: str, progress: str | None = None) -> Any:
         """Make one attempt to deliver, and write down how it ended."""
         office, timesheet = self._office(), Timesheet()
-        custody = self._custody(request)
+        assignment = self._assignment(request)
         try:
-            ending: Ending = await deliver(office, custody, payload, progress, timesheet)
+            ending: Ending = await deliver(office, assignment, payload, progress, timesheet)
         except TurnedAway:
             raise HandBack from None
         except Exception as bug:  # noqa: BLE001 -- whatever it is, its text may quote the message and must not reach Celery
-            events.tell(events.BugMet(custody.id, type(bug).__name__, events.place_of(bug)))
+            events.tell(events.BugMet(assignment.id, type(bug).__name__, events.place_of(bug)))
             ending = Unopened(PostroomError(ErrorCode.INTERNAL, {"reason": type(bug).__name__}))
         if isinstance(ending, Overtaken):
             raise self._overtaken(request, ending.standing)
-        parcel = Parcel(custody.id, _queue_of(request), payload, request.retries or 0, progress)
+        parcel = Parcel(assignment.id, _queue_of(request), payload, request.retries or 0, progress)
         settlement, told = write_down(ending, parcel, office.keyring)
-        standing = await custody.settle(settlement)
+        standing = await assignment.settle(settlement)
         if standing in {Standing.LOST, Standing.ENDED}:
             raise self._overtaken(request, standing)
-        events.tell(_event_of(custody.id, ending, timesheet))
+        events.tell(_event_of(assignment.id, ending, timesheet))
         # What is written down already, Celery neither stores nor publishes.
         request.ignore_result = is_written = standing is not None
         return _for_celery(told, settlement.act, is_written=is_written)
 
-    def _custody(self, request: Context) -> Custody:
+    def _assignment(self, request: Context) -> Assignment:
         delivery_id = str(request.id)
         properties = getattr(request, "properties", None) or {}
         is_repeated = bool((request.delivery_info or {}).get("redelivered"))

@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import ConnectionError  # noqa: A004 -- redis-py's own, which is no built-in one
+from redis.exceptions import ConnectionError as ConnectionBroken
 
 from postroom_broker import keys
 from postroom_broker.connection import aconnect, translated
@@ -127,7 +127,7 @@ class Claims:
         try:
             answer = await self._commits.ask(*told)
         except BrokerUnavailable as away:
-            if not isinstance(away.__cause__, ConnectionError):
+            if not isinstance(away.__cause__, ConnectionBroken):
                 raise
             # A blip: it may or may not have been noted, and noting it twice is the same as once.
             answer = await self._commits.ask(*told)

@@ -20,8 +20,3 @@ def test_an_open_record_outlives_an_ended_one() -> None:
 def test_a_record_is_found_by_the_delivery() -> None:
     """Its key is part of what operators see."""
     assert record_key("an-id") == "postroom.delivery.an-id"
-
-
-def test_a_records_repr_is_not_for_logs_of_secrets() -> None:
-    """What it holds is sealed or public."""
-    assert "RETRYING" in repr(Record(State.RETRYING, progress="v1.k.sealed")).upper()

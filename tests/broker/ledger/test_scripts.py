@@ -4,6 +4,7 @@ What each does by itself is tested where it is called: `test_orders`, `test_clai
 """
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from postroom_broker.script import Script
 from postroom_broker.task_message import SealedDelivery
 from postroom_broker.transport.envelope import dead
 from postroom_broker.transport.scripts import CLAIM, PROMOTE
+from postroom_contract.error_codes import ErrorCode
 from postroom_contract.names import QUEUE_NORMAL
 from postroom_contract.outcome import State
 from tests.broker.transport.conftest import message
@@ -29,6 +31,25 @@ def test_each_text_has_a_name() -> None:
     named = [script for script in vars(scripts).values() if isinstance(script, Script)]
 
     assert sorted(script.text for script in named) == sorted(path.read_text() for path in LUA.glob("*.lua"))
+
+
+def test_the_states_that_scripts_write_are_the_contracts() -> None:
+    """A state is spelt in Lua and in the contract; a slip would make a record that no receipt can read."""
+    lines = [
+        line for path in LUA.parents[1].rglob("*.lua") for line in path.read_text().splitlines() if "'HSET'" in line
+    ]
+    written = re.findall(r"'state', (?:[\w ]+? and )?'(\w+)'(?: or '(\w+)')?", "".join(lines))
+    states = {state for pair in written for state in pair if state}
+
+    assert states == {"queued", "scheduled", "sending", "retrying", "held", "cancelled", "unknown"}
+    assert states <= {state.value for state in State}
+
+
+def test_the_code_that_scripts_write_is_the_contracts() -> None:
+    """A message that killed its workers is held with the code of what nobody foresaw."""
+    text = (LUA.parents[1] / "transport" / "lua" / "put_back.lua").read_text()
+
+    assert re.findall(r"'code', (\d+)", text) == [str(int(ErrorCode.INTERNAL))]
 
 
 def test_a_delivery_from_end_to_end(each_redis_url: str) -> None:

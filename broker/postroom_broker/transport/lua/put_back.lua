@@ -17,7 +17,7 @@ for n = 1, (#KEYS - 2) / 2 do
     redis.call('ZREM', KEYS[2], lease)
     redis.call('HDEL', KEYS[1], lease)
     redis.call('RPUSH', destination, message)
-    -- Who asks for the delivery learns that it waits again: for a worker, or for an operator.
+    -- Who asks for the delivery learns that it waits again: for a worker, or for an operator (1500 is the contract's INTERNAL).
     if reason == '' and redis.call('HGET', record, 'state') == 'sending' then
       redis.call('HSET', record, 'state', 'queued')
     elseif reason ~= '' and redis.call('EXISTS', record) == 1 and redis.call('HEXISTS', record, 'ended') == 0 then

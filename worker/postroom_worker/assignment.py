@@ -24,7 +24,7 @@ class Overtaken(Exception):
         self.standing = standing
 
 
-class Custody(Protocol):
+class Assignment(Protocol):
     """One delivery in the hands of this worker."""
 
     @property

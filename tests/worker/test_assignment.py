@@ -15,7 +15,7 @@ from postroom_broker import keys
 from postroom_broker.ledger.claims import Act, Claim, Claims, Settlement, Standing
 from postroom_contract.errors import ExpiredException, IOException
 from postroom_contract.outcome import State
-from postroom_worker.custody import Leased, Overtaken, Unrecorded
+from postroom_worker.assignment import Leased, Overtaken, Unrecorded
 from postroom_worker.verdict import FailureClass, classify
 from tests.support.valkey import connect
 
@@ -50,10 +50,10 @@ def url(redis_url: str) -> str:
 def test_a_delivery_is_begun_committed_and_settled(url: str) -> None:
     """The three calls, in order."""
 
-    async def attempt(custody: Leased) -> tuple[Claim, Standing | None]:
-        claim = await custody.claim()
-        await custody.commit("progress", None)
-        return claim, await custody.settle(SENT)
+    async def attempt(assignment: Leased) -> tuple[Claim, Standing | None]:
+        claim = await assignment.claim()
+        await assignment.commit("progress", None)
+        return claim, await assignment.settle(SENT)
 
     assert run(url, attempt) == (Claim(Standing.OURS), Standing.OURS)
 
@@ -61,11 +61,11 @@ def test_a_delivery_is_begun_committed_and_settled(url: str) -> None:
 def test_a_lost_lease_ends_the_attempt_before_the_last_octets(url: str) -> None:
     """Whoever has the message now may send it; this worker must not."""
 
-    async def attempt(custody: Leased) -> None:
-        await custody.claim()
+    async def attempt(assignment: Leased) -> None:
+        await assignment.claim()
         with connect(url) as client:
             client.zrem(keys.UNACKED_INDEX, LEASE)
-        await custody.commit("progress", None)
+        await assignment.commit("progress", None)
 
     with pytest.raises(Overtaken) as caught:
         run(url, attempt)
@@ -75,9 +75,9 @@ def test_a_lost_lease_ends_the_attempt_before_the_last_octets(url: str) -> None:
 def test_what_is_too_late_is_expired(url: str) -> None:
     """A typed error, which is the delivery's end."""
 
-    async def attempt(custody: Leased) -> None:
-        await custody.claim()
-        await custody.commit("progress", datetime(2020, 1, 1, tzinfo=UTC))
+    async def attempt(assignment: Leased) -> None:
+        await assignment.claim()
+        await assignment.commit("progress", datetime(2020, 1, 1, tzinfo=UTC))
 
     with pytest.raises(ExpiredException):
         run(url, attempt)
@@ -86,8 +86,8 @@ def test_what_is_too_late_is_expired(url: str) -> None:
 def test_without_redis_the_last_octets_stay_here_and_it_is_not_the_messages_fault() -> None:
     """The attempt is tried again and charged to nobody."""
 
-    async def attempt(custody: Leased) -> None:
-        await custody.commit("progress", None)
+    async def attempt(assignment: Leased) -> None:
+        await assignment.commit("progress", None)
 
     with pytest.raises(IOException) as caught:
         run(f"redis://127.0.0.1:{free_port()}/0", attempt)
@@ -98,9 +98,9 @@ def test_an_unrecorded_delivery_is_left_to_celery() -> None:
     """Nothing is asked, nothing noted, and Celery stores and acknowledges."""
 
     async def attempt() -> tuple[Claim, Standing | None]:
-        custody = Unrecorded(ID, is_repeated=True)
-        claim = await custody.claim()
-        await custody.commit("progress", None)
-        return claim, await custody.settle(SENT)
+        assignment = Unrecorded(ID, is_repeated=True)
+        claim = await assignment.claim()
+        await assignment.commit("progress", None)
+        return claim, await assignment.settle(SENT)
 
     assert asyncio.run(attempt()) == (Claim(Standing.OURS), None)
