@@ -87,9 +87,23 @@ class Results:
             try:
                 return self._listen(delivery_id, deadline, is_pointless, is_end)
             except BrokerUnavailable:
-                # A blip of the network breaks all connections at once. A new one shows whether Redis is away.
-                self._client.connection_pool.disconnect(inuse_connections=False)
+                self._check_presence(delivery_id)
+
+    def _check_presence(self, delivery_id: str) -> None:
+        """Return if Redis answers on a new connection: a blip of the network breaks all of them at once.
+
+        Raises:
+            BrokerUnavailable: it is away. The first new connection may be caught by a second blip, so two are tried.
+        """
+        for is_last in (False, True):
+            self._client.connection_pool.disconnect(inuse_connections=False)
+            try:
                 self.read(delivery_id)
+            except BrokerUnavailable:
+                if is_last:
+                    raise
+            else:
+                return
 
     def _listen(
         self,
