@@ -7,12 +7,14 @@ every mistake before one error is raised. Which settings exist is each side's ow
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from postroom_contract.error_codes import ErrorCode
 from postroom_contract.errors import SettingsException
 from postroom_contract.sealing import Keyring
+from postroom_contract.setting_names import slips
 
 T = TypeVar("T")
 
@@ -81,14 +83,19 @@ class Environment:
             return None
 
     def refuse_mistakes(self) -> None:
-        """Raise one error that lists every mistake found so far.
+        """Raise one error that lists every mistake found so far; without one, warn of names that are nearly settings.
 
         Raises:
             SettingsException: there was at least one.
         """
+        told = [f"{name} is no setting; {meant} may be meant" for name, meant in slips(self._variables)]
         if self.mistakes:
-            facts = {"detail": self.mistakes[0], "mistakes": [{"message": mistake} for mistake in self.mistakes]}
+            mistakes = [*self.mistakes, *told]
+            facts = {"detail": mistakes[0], "mistakes": [{"message": mistake} for mistake in mistakes]}
             raise SettingsException(ErrorCode.BAD_SETTINGS, facts)
+        # Not refused: other programs may have variables of such names, and what is set may have its default anyway.
+        for slip in told:
+            warnings.warn(slip, stacklevel=3)
 
 
 def read_keyring(name: str, variables: Mapping[str, str] | None = None) -> Keyring:

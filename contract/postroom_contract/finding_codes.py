@@ -31,6 +31,7 @@ class FindingCode(StrEnum):
     """The word for a finding."""
 
     SETTINGS_WRONG = "settings_wrong"
+    SETTING_UNREAD = "setting_unread"
     KEYS_MISSING = "keys_missing"
     KEYS_READ = "keys_read"
     KEYS_SHARED = "keys_shared"
@@ -145,6 +146,9 @@ _OK, _NOTE, _WARNING, _ERROR = Severity
 EXPLANATIONS: Mapping[FindingCode, Explanation] = {
     FindingCode.SETTINGS_WRONG: Explanation(
         _ERROR, "{detail}.", "Mend this environment variable; the README's table has its meaning."
+    ),
+    FindingCode.SETTING_UNREAD: Explanation(
+        _WARNING, "{about} is set, and nothing reads it.", "Give it its right name; {meant} may be meant."
     ),
     FindingCode.KEYS_MISSING: Explanation(
         _ERROR,

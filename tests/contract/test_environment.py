@@ -138,3 +138,22 @@ def test_without_mistakes_nothing_is_refused() -> None:
     environment = Environment({"A": "x"})
     environment.text("A")
     environment.refuse_mistakes()
+
+
+def test_a_slip_in_a_name_is_told_beside_the_mistake_that_it_made() -> None:
+    """Who misspells a required setting reads both: what is missing, and what nobody reads."""
+    environment = Environment({"POSTROOM_KEY": "x"})
+    environment.keyring("POSTROOM_KEYS")
+    with pytest.raises(SettingsException) as caught:
+        environment.refuse_mistakes()
+
+    assert [mistake["message"] for mistake in caught.value.mistakes] == [
+        "POSTROOM_KEYS (or POSTROOM_KEYS_FILE) is not set; `postroom keygen` prints a key for it",
+        "POSTROOM_KEY is no setting; POSTROOM_KEYS may be meant",
+    ]
+
+
+def test_a_slip_that_stops_nothing_is_a_warning() -> None:
+    """The default counts where a name is misspelt; it does so audibly."""
+    with pytest.warns(UserWarning, match="POSTROOM_CONCURENCY is no setting; POSTROOM_CONCURRENCY may be meant"):
+        Environment({"POSTROOM_CONCURENCY": "5"}).refuse_mistakes()

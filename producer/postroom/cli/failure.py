@@ -6,6 +6,7 @@ added what a person at a terminal can do about it. The group in `postroom.cli` i
 
 import errno
 import traceback
+import warnings
 from typing import IO, Any
 
 import click
@@ -27,11 +28,17 @@ class CommandFailure(click.ClickException):
         click.echo(f"postroom: {self.message}", file=file, err=file is None)
 
 
+def _show(message: Warning | str, *_: object, **__: object) -> None:
+    """Print a warning as a person at a terminal reads it: without the line of our code that gives it."""
+    click.echo(f"postroom: {message}", err=True)
+
+
 class CommandGroup(click.Group):
-    """A group of commands whose errors become lines and exit codes."""
+    """A group of commands whose errors become lines and exit codes, and whose warnings become lines."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was asked for."""
+        warnings.showwarning = _show
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit):

@@ -6,6 +6,7 @@ never shown.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
@@ -18,6 +19,7 @@ from postroom_contract.finding import Finding
 from postroom_contract.finding_codes import FindingCode
 from postroom_contract.sealing import Keyring
 from postroom_contract.session import BasicEmailSessionDetails
+from postroom_contract.setting_names import slips
 
 Side = Literal["producer", "worker"]
 
@@ -53,6 +55,8 @@ def survey(side: Side | None, session: str | None, variables: Mapping[str, str] 
         ground.findings += [Finding(wrong, "", {"detail": told.rstrip(".")}) for told in environment.mistakes]
         return None if environment.mistakes else value
 
+    for name, meant in slips(os.environ if variables is None else variables):
+        ground.findings.append(Finding(FindingCode.SETTING_UNREAD, name, {"meant": meant}))
     ground.urls = read(read_urls)
     if _is_set("POSTROOM_KEYS", variables):
         ground.keyring = read(lambda environment: environment.keyring("POSTROOM_KEYS"))

@@ -1,12 +1,16 @@
 """How commands fail: every exception becomes a line and an exit code, and never a traceback unasked."""
 
 import errno
+import os
+import subprocess
+import sys
 
 import click
 import pytest
 from click.testing import CliRunner, Result
 
 from postroom.cli.failure import CommandGroup
+from postroom.cli.output import ExitCode
 from postroom_contract.error_codes import ErrorCode
 from postroom_contract.errors import (
     BrokerUnavailable,
@@ -15,6 +19,10 @@ from postroom_contract.errors import (
     SealException,
     SettingsException,
 )
+from postroom_contract.sealing import generate_key
+
+# No Redis is there: the port is reserved (RFC 1078's tcpmux).
+NOWHERE = "redis://127.0.0.1:1/0"
 
 
 def run(error: BaseException, *options: str) -> Result:
@@ -94,3 +102,17 @@ def test_reader_that_has_gone_is_no_mistake_of_ours() -> None:
     done = run(BrokenPipeError(errno.EPIPE, "Broken pipe"))
 
     assert (done.exit_code, done.stderr) == (1, "")
+
+
+def test_a_misspelt_setting_is_a_line_and_stops_nothing() -> None:
+    """Told without the place in our code that tells it, and the command goes on."""
+    known = {"PATH": os.environ["PATH"], "POSTROOM_KEYS": generate_key(), "POSTROOM_BROKER_URL": NOWHERE}
+    command = [sys.executable, "-m", "postroom", "status", "none"]
+    done = subprocess.run(
+        command, env={**known, "POSTROOM_CONCURENCY": "5"}, capture_output=True, text=True, check=False, timeout=30
+    )
+
+    assert done.returncode == ExitCode.BROKER_UNAVAILABLE
+    first, second = done.stderr.splitlines()
+    assert first == "postroom: POSTROOM_CONCURENCY is no setting; POSTROOM_CONCURRENCY may be meant"
+    assert "not available" in second

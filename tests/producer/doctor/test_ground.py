@@ -32,6 +32,11 @@ def test_every_mistake_is_found_at_once() -> None:
     assert troubles(**wrong) == ["settings_wrong", "keys_missing", "settings_wrong", "sessions_file_wrong"]
 
 
+def test_a_name_that_nobody_reads_is_found() -> None:
+    """A slip leaves the default in force, without a word from anybody else."""
+    assert troubles(POSTROOM_KEYS=SEAL, POSTROOM_RESULTS_URL="redis://x") == ["setting_unread"]
+
+
 def test_rings_from_files(tmp_path: Path) -> None:
     """As containers have them; the same key in both is found."""
     (tmp_path / "keys").write_text(f"{SEAL}\n", encoding="utf-8")
