@@ -16,5 +16,9 @@ HELD = "postroom.held"
 DELAYED_MESSAGES = "postroom.delayed.messages"
 # What each living worker tells of itself, by a name that it makes up when it starts (hash, with an expiry).
 WORKERS = "postroom.workers"
+# Which beats live, by when they last ticked (sorted set, with an expiry), and up to when each entry of their schedule is done
+# (hash of times by the entry's name, with an expiry).
+BEATS = "postroom.beats"
+BEAT_MARKS = "postroom.beats.marks"
 # JSON objects: a dead message with the reason of its death (list).
 DEAD = "postroom.dead"

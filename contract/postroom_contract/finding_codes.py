@@ -40,6 +40,7 @@ class FindingCode(StrEnum):
     SESSIONS_FILE_WRONG = "sessions_file_wrong"
     SESSION_UNKNOWN = "session_unknown"
     SESSIONS_NONE = "sessions_none"
+    SCHEDULE_FILE_WRONG = "schedule_file_wrong"
 
     REDIS_ANSWERS = "redis_answers"
     REDIS_AWAY = "redis_away"
@@ -67,6 +68,9 @@ class FindingCode(StrEnum):
     WORKER_KEYS_EQUAL = "worker_keys_equal"
     WORKER_PASSWORD_KEYS_DIFFER = "worker_password_keys_differ"  # noqa: S105
     WORKER_VERSION_DIFFERS = "worker_version_differs"
+    BEATS_ALIVE = "beats_alive"
+    BEATS_NONE = "beats_none"
+    BEATS_SEVERAL = "beats_several"
     LEASES_RENEWED = "leases_renewed"
     LEASES_LAPSED = "leases_lapsed"
     QUEUE_MOVES = "queue_moves"
@@ -182,6 +186,9 @@ EXPLANATIONS: Mapping[FindingCode, Explanation] = {
         "No session has a name here, so no mail server was checked.",
         "Set POSTROOM_SESSIONS_FILE to have the mail servers checked too.",
     ),
+    FindingCode.SCHEDULE_FILE_WRONG: Explanation(
+        _ERROR, "{detail}.", "Mend the file that POSTROOM_SCHEDULE_FILE names; docs/beat.md shows one."
+    ),
     FindingCode.REDIS_ANSWERS: Explanation(_OK, "Redis at {about} answers: {server} {version}, {ms} ms a round trip."),
     FindingCode.REDIS_AWAY: Explanation(
         _ERROR,
@@ -278,6 +285,15 @@ EXPLANATIONS: Mapping[FindingCode, Explanation] = {
     ),
     FindingCode.WORKER_VERSION_DIFFERS: Explanation(
         _NOTE, "Worker {about} runs Postroom {there}; here it is {here}.", "Bring both to the same version."
+    ),
+    FindingCode.BEATS_ALIVE: Explanation(_OK, "A beat is alive and sends recurring mail."),
+    FindingCode.BEATS_NONE: Explanation(
+        _ERROR,
+        "POSTROOM_SCHEDULE_FILE is set, and no beat is alive: no recurring mail is sent.",
+        "Start `postroom beat`. What it missed it sends, as far back as each entry's catch_up.",
+    ),
+    FindingCode.BEATS_SEVERAL: Explanation(
+        _NOTE, "Beats alive: {count}.", "One is enough. More do no harm: each mail is sent once."
     ),
     FindingCode.LEASES_RENEWED: Explanation(
         _OK, "Messages with workers: {count}; the oldest lease was renewed {seconds} s ago, and lasts {lease} s."

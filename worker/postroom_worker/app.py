@@ -99,6 +99,7 @@ def make_app(broker_url: str, result_url: str) -> PostroomCelery:
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_send_task_events=False,
         worker_disable_rate_limits=True,
+        beat_scheduler="postroom.beat.scheduler:SlotScheduler",
         broker_connection_retry_on_startup=True,
         # Wait for Redis however long it is away.
         broker_connection_max_retries=None,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from postroom_broker import keys
+from postroom_broker.beats import count_beats
 from postroom_broker.connection import connect, translated
 from postroom_broker.ledger.record import record_key
 from postroom_broker.presence import Presence, digests_of, present
@@ -44,6 +45,8 @@ class Here:
     version: str
     keyring: Keyring | None = None
     password_keyring: Keyring | None = None
+    # Whether recurring mail is configured.
+    has_schedule: bool = False
 
 
 def check_traffic(url: str, here: Here) -> list[Finding]:
@@ -60,6 +63,7 @@ def check_traffic(url: str, here: Here) -> list[Finding]:
             workers = present(client, now_s)
             return [
                 *check_workers(workers, here),
+                *_beats(count_beats(client, now_s), here),
                 *_leases(client, now_s, workers),
                 *_queues(client, now_s),
                 *_shelves(client, now_s),
@@ -81,6 +85,16 @@ def check_workers(workers: Sequence[Presence], here: Here) -> Iterator[Finding]:
             versions = {"there": worker.version, "here": here.version}
             yield Finding(FindingCode.WORKER_VERSION_DIFFERS, worker.name, versions)
     yield from _rings(workers, here)
+
+
+def _beats(count: int, here: Here) -> Iterator[Finding]:
+    """Whether somebody sends what recurs."""
+    if count > 1:
+        yield Finding(FindingCode.BEATS_SEVERAL, "", {"count": count})
+    elif count:
+        yield Finding(FindingCode.BEATS_ALIVE)
+    elif here.has_schedule:
+        yield Finding(FindingCode.BEATS_NONE)
 
 
 def _rings(workers: Sequence[Presence], here: Here) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ import what is heavy (Redis, the demo's servers) only when they run. Nothing her
 
 import click
 
+from postroom.cli.beat import beat
 from postroom.cli.dead import dead
 from postroom.cli.demo import demo
 from postroom.cli.doctor import doctor
@@ -50,5 +51,5 @@ def main(*, debug: bool) -> None:
     """Run one command; its own options stand behind its name."""
 
 
-for command in (demo, keygen, encrypt, send, status, schedule, held, dead, worker, doctor):
+for command in (demo, keygen, encrypt, send, status, schedule, held, dead, worker, beat, doctor):
     main.add_command(command)

@@ -35,6 +35,7 @@ class Ground:
     keyring: Keyring | None = None
     password_keyring: Keyring | None = None
     sessions: Mapping[str, BasicEmailSessionDetails] = field(default_factory=dict)
+    has_schedule: bool = False
     findings: list[Finding] = field(default_factory=list)
 
 
@@ -64,11 +65,16 @@ def survey(side: Side | None, session: str | None, variables: Mapping[str, str] 
         ground.findings.append(Finding(FindingCode.KEYS_MISSING))
     if has_password_keys:
         ground.password_keyring = read(lambda environment: environment.keyring("POSTROOM_PASSWORD_KEYS"))
+    ground.has_schedule = _is_set("POSTROOM_SCHEDULE_FILE", variables)
     ground.findings += _judge_rings(ground, has_password_keys=has_password_keys)
     sessions = read(read_sessions, FindingCode.SESSIONS_FILE_WRONG)
     if sessions is not None:
         ground.sessions, found = _choose(sessions, session)
         ground.findings += found
+    if ground.has_schedule:
+        from postroom.beat.schedule_file import read_schedule  # noqa: PLC0415 -- it brings in Celery
+
+        read(lambda environment: read_schedule(environment, sessions or {}), FindingCode.SCHEDULE_FILE_WRONG)
     return ground
 
 

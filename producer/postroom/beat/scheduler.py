@@ -1,0 +1,57 @@
+"""What Celery's beat calls: a scheduler that keeps the schedule of POSTROOM_SCHEDULE_FILE.
+
+Owns how the agenda is made from the environment, and nothing of what it does. It is named in the worker's Celery app, so that
+`celery -A postroom_worker beat` finds it. It needs no file of its own: what is done stands in Redis.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from typing import Any
+
+from celery.beat import Scheduler
+
+from postroom.beat.agenda import Agenda, logger
+from postroom.beat.schedule_file import SETTING, entries_from_env
+from postroom.mailer import Mailer
+from postroom.settings import ProducerSettings
+from postroom_broker.beats import Beats
+from postroom_contract.errors import SettingsException
+
+# As all of Postroom's programs end with wrong settings (sysexits' EX_CONFIG).
+EXIT_BAD_SETTINGS = 78
+
+
+class SlotScheduler(Scheduler):
+    """Sends each slot of each entry once."""
+
+    def setup_schedule(self) -> None:
+        """Read the schedule; wrong settings end the program. Celery calls it once, when it really starts."""
+        try:
+            self._agenda = make_agenda()
+        except SettingsException as wrong:
+            logger.critical("%s", wrong)  # without the traceback that Celery would show
+            raise SystemExit(EXIT_BAD_SETTINGS) from None
+
+    def tick(self, *_: Any, **__: Any) -> float:
+        """Send what is due, and tell after how many seconds to come again."""
+        return self._agenda.tick()
+
+    @property
+    def info(self) -> str:
+        """For Celery's banner."""
+        return f"    . {SETTING} -> {os.environ.get(SETTING, '')}"
+
+
+def make_agenda() -> Agenda:
+    """The agenda that the environment asks for.
+
+    Raises:
+        SettingsException: something is missing or wrong; all of it is listed.
+    """
+    settings = ProducerSettings.from_env()
+    entries = entries_from_env()
+    beat = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    return Agenda(entries, Mailer(settings), Beats(settings.broker_url, beat))
