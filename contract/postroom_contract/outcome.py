@@ -199,9 +199,11 @@ class Outcome:
 
     def __repr__(self) -> str:
         """Show the state and, where they are known, counts: reprs reach logs and Flower."""
-        report = self._report
-        counts = f", accepted={len(report.accepted)}, refused={len(report.refused)}" if report else ""
-        return f"{type(self).__name__}({self.id}, code={self.code}{counts})"
+        told = [self.id] if self.code is None else [self.id, f"code={self.code}"]
+        if report := self._report:
+            told += [f"accepted={len(report.accepted)}", f"refused={len(report.refused)}"]
+            told += ["possible_duplicate"] if report.possible_duplicate else []
+        return f"{type(self).__name__}({', '.join(told)})"
 
 
 class Sent(Outcome):

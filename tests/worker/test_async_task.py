@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
+from billiard.einfo import ExceptionInfo
 from celery import Celery
 from celery.app.task import Context
-from celery.exceptions import ImproperlyConfigured
+from celery.exceptions import Ignore, ImproperlyConfigured, Retry
 from kombu.message import Message
 
 from postroom_worker.async_task import AsyncTask, RetryLater, SafeRequest, ending_as
@@ -65,6 +68,16 @@ def test_run_turns_retry_later_into_a_retry(task: AsyncTask) -> None:
         task.run()
 
 
+def test_a_retry_reads_as_its_reason_and_its_time(task: AsyncTask) -> None:
+    """Flower shows its repr."""
+    later = RetryLater(29.6, ValueError("try again"), is_published=True)
+    with ending_as(ended(later)), pytest.raises(Retry) as raised:
+        task.run()
+
+    assert repr(raised.value) == "ValueError('try again'), again in 30 s"
+    assert raised.value.exc is later.error
+
+
 def test_task_says_which_pool_it_needs(task: AsyncTask) -> None:
     """Run by another pool, a task fails with the setting that is missing."""
     with ending_as(ended()):
@@ -113,3 +126,53 @@ def test_task_still_gets_its_arguments(request_of_somebody_else: SafeRequest) ->
     """Hiding them changes nothing for the task itself."""
     assert request_of_somebody_else.args == ["secret"]
     assert request_of_somebody_else.kwargs == {"key": "hidden"}
+
+
+class Eventer:
+    """Where a request's events go; Celery's own connects to a broker."""
+
+    enabled = True
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, dict[str, Any]]] = []
+
+    def send(self, kind: str, **fields: Any) -> None:
+        """Keep an event."""
+        self.sent.append((kind, fields))
+
+
+def events_of(task: AsyncTask, error: Exception) -> list[tuple[str, dict[str, Any]]]:
+    """The events of a request whose task raised this."""
+    eventer = Eventer()
+    body = json.dumps([[], {}, {}])
+    message = Message(body, headers={"id": "1", "task": Work.name}, content_type="application/json", content_encoding="utf-8")
+    request = SafeRequest(message, app=task.app, task=task, eventer=eventer)
+    with suppress(type(error)), ended_badly(request):
+        raise error
+    return eventer.sent
+
+
+@contextmanager
+def ended_badly(request: SafeRequest) -> Iterator[None]:
+    """Tell a request of what is raised inside, as Celery's tracer does."""
+    try:
+        yield
+    except Exception:
+        request.on_failure(ExceptionInfo())
+        raise
+
+
+def test_an_end_that_celery_has_no_event_for_is_told(task: AsyncTask) -> None:
+    """Flower would show the task as running for ever."""
+    assert events_of(task, Ignore("held")) == [("task-held", {"uuid": "1"})]
+    assert events_of(task, Ignore()) == []
+
+
+def test_a_traceback_is_told_of_a_bug_alone(task: AsyncTask) -> None:
+    """What was meant to happen has none worth reading."""
+    task.throws = (KeyError,)
+    [(kind, expected)], [(_, bug)] = events_of(task, KeyError("x")), events_of(task, ValueError("x"))
+
+    assert kind == "task-failed"
+    assert (expected["exception"], expected["traceback"]) == ("KeyError('x')", None)
+    assert "Traceback" in bug["traceback"]

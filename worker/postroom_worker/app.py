@@ -20,7 +20,7 @@ import postroom_broker.celery_results  # noqa: F401 -- lets Celery store our out
 from postroom_broker.backlog import Counter
 from postroom_broker.ledger.claims import Claims
 from postroom_broker.presence import Presence, digests_of
-from postroom_broker.transport import renew_only_while, work_is
+from postroom_broker.transport import NamedConnection, renew_only_while, work_is
 from postroom_contract.environment import Environment
 from postroom_contract.error_codes import ErrorCode
 from postroom_contract.errors import SettingsException
@@ -80,6 +80,7 @@ class PostroomCelery(Celery):
 def make_app(broker_url: str, result_url: str) -> PostroomCelery:
     """The app for a broker and a result server."""
     app = PostroomCelery(broker_url, result_url)
+    app.amqp.Connection = NamedConnection
     app.conf.update(
         task_queues=[Queue(name, routing_key=name) for name in QUEUES],
         task_default_queue=QUEUE_NORMAL,

@@ -15,7 +15,7 @@ from typing import Any
 
 from celery import Task
 from celery.app.task import Context
-from celery.exceptions import ImproperlyConfigured, Reject, Retry
+from celery.exceptions import Ignore, ImproperlyConfigured, Reject, Retry
 from celery.result import AsyncResult
 from celery.worker.request import Request
 
@@ -77,7 +77,7 @@ class AsyncTask(Task[Any, Any]):
             raise ImproperlyConfigured(f'{self.name} needs worker_pool = "postroom_worker.pool:TaskPool"') from None
         value = ended.result()
         if isinstance(value, RetryLater):
-            raise _retry(value) if value.is_published else self._publish_again(value)
+            raise ToldRetry(value) if value.is_published else self._publish_again(value)
         return value
 
     def apply_async(self, *args: Any, **options: Any) -> AsyncResult[Any]:
@@ -92,10 +92,17 @@ class AsyncTask(Task[Any, Any]):
             raise Reject(dropped.args[0], requeue=True) from dropped
 
 
-def _retry(later: RetryLater) -> Retry:
-    # A number of seconds, as `Task.retry` passes it; the stubs ask for an abstract one.
-    when: Any = later.after_s
-    return Retry(exc=later.error, when=when)
+class ToldRetry(Retry):
+    """A retry that has been published already; Flower shows why and when in these words."""
+
+    def __init__(self, later: RetryLater) -> None:
+        # A number of seconds, as `Task.retry` passes it; the stubs ask for an abstract one.
+        when: Any = later.after_s
+        super().__init__(exc=later.error, when=when)
+        self._told = f"{later.error!r}, again in {later.after_s:.0f} s"
+
+    def __repr__(self) -> str:
+        return self._told
 
 
 @contextmanager
@@ -109,13 +116,35 @@ def ending_as(ended: asyncio.Future[Any]) -> Iterator[None]:
 
 
 class SafeRequest(Request):
-    """A request whose arguments no log, event or `inspect` shows, whatever the publisher has put into its headers."""
+    """A request whose arguments no log, event or `inspect` shows, whatever the publisher has put into its headers.
+
+    Its events tell somebody who looks only at Flower how it ended.
+    """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self._is_expected = False
         self._argsrepr = self._kwargsrepr = SEALED
         self.request_dict.update(argsrepr=SEALED, kwargsrepr=SEALED)
 
     def info(self, safe: bool = False) -> Any:  # noqa: ARG002, FBT001, FBT002 - Celery's signature
         """Describe the request to `inspect` and Flower: safely, even if the question asks for more."""
         return super().info(safe=True)
+
+    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:  # noqa: FBT001, FBT002
+        """Tell Celery how it ended, and Flower also of an end that Celery has no event for: there it would run for ever."""
+        error = getattr(exc_info.exception, "exc", exc_info.exception)
+        self._is_expected = isinstance(error, (Retry, *self.task.throws))
+        answer = super().on_failure(exc_info, send_failed_event, return_ok)
+        if isinstance(error, Ignore) and error.args:
+            self.send_event(f"task-{error.args[0]}")
+        return answer
+
+    def send_event(self, type: str, **fields: Any) -> None:  # noqa: A002 -- Celery's signature
+        """Send an event. Where our code meant to end like this, a traceback of it tells nobody anything."""
+        if self._is_expected and "traceback" in fields:
+            fields["traceback"] = None
+        if "result" in fields:
+            # An outcome names its delivery, which here is the task that it stands beside.
+            fields["result"] = str(fields["result"]).replace(f"({self.id}, ", "(")
+        super().send_event(type, **fields)

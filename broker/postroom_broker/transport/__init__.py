@@ -10,5 +10,6 @@ from __future__ import annotations
 from postroom_broker.transport.channel import Channel
 from postroom_broker.transport.custody import hand_back, renew_only_while, work_is
 from postroom_broker.transport.redis_transport import Transport
+from postroom_broker.transport.uri import NamedConnection
 
-__all__ = ["Channel", "Transport", "hand_back", "renew_only_while", "work_is"]
+__all__ = ["Channel", "NamedConnection", "Transport", "hand_back", "renew_only_while", "work_is"]

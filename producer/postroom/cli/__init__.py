@@ -12,6 +12,7 @@ from postroom.cli.demo import demo
 from postroom.cli.doctor import doctor
 from postroom.cli.encrypt import encrypt
 from postroom.cli.failure import CommandGroup
+from postroom.cli.flower import flower
 from postroom.cli.held import held
 from postroom.cli.keygen import keygen
 from postroom.cli.schedule import schedule
@@ -51,5 +52,5 @@ def main(*, debug: bool) -> None:
     """Run one command; its own options stand behind its name."""
 
 
-for command in (demo, keygen, encrypt, send, status, schedule, held, dead, worker, beat, doctor):
+for command in (demo, keygen, encrypt, send, status, schedule, held, dead, worker, beat, flower, doctor):
     main.add_command(command)
