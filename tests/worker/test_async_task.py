@@ -145,7 +145,9 @@ def events_of(task: AsyncTask, error: Exception) -> list[tuple[str, dict[str, An
     """The events of a request whose task raised this."""
     eventer = Eventer()
     body = json.dumps([[], {}, {}])
-    message = Message(body, headers={"id": "1", "task": Work.name}, content_type="application/json", content_encoding="utf-8")
+    message = Message(
+        body, headers={"id": "1", "task": Work.name}, content_type="application/json", content_encoding="utf-8"
+    )
     request = SafeRequest(message, app=task.app, task=task, eventer=eventer)
     with suppress(type(error)), ended_badly(request):
         raise error
@@ -157,8 +159,10 @@ def ended_badly(request: SafeRequest) -> Iterator[None]:
     """Tell a request of what is raised inside, as Celery's tracer does."""
     try:
         yield
-    except Exception:
-        request.on_failure(ExceptionInfo())
+    except Exception as error:
+        told = ExceptionInfo()
+        told.exception = error
+        request.on_failure(told)
         raise
 
 
