@@ -13,7 +13,7 @@ from typing import Self
 
 import redis
 
-from postroom.demo.broker import find_server
+from postroom.local.broker import find_server
 from postroom.testing import free_port
 from tests.support.waiting import wait_until
 

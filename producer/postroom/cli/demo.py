@@ -30,9 +30,9 @@ HELP = """Send example mail through a real queue, a real worker and a local SMTP
 def demo(*, as_json: bool) -> None:
     """Show it at work."""
     # What these bring in (redis, the demo's servers) is of no use to any other command.
-    from postroom.demo.child import ChildFailed  # noqa: PLC0415
     from postroom.demo.show import BrokerMissing, ComponentMissing, run  # noqa: PLC0415
     from postroom.demo.table import render  # noqa: PLC0415
+    from postroom.local.child import ChildFailed  # noqa: PLC0415
 
     try:
         # Progress goes where it does not disturb whoever reads the report.

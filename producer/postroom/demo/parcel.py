@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from postroom.cli.output import story
-from postroom.demo.child import Child
 from postroom.demo.examples import Example
-from postroom.demo.interruption import Interruption
 from postroom.demo.stage import Stage
+from postroom.local.child import Child
+from postroom.local.interruption import Interruption
 from postroom.mailer import Mailer
 from postroom.receipt import Receipt
 from postroom_contract.errors import PostroomError

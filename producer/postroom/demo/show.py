@@ -10,14 +10,14 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from postroom.demo.broker import find_server, running_broker
 from postroom.demo.examples import Place, all_examples
-from postroom.demo.interruption import Interruption
 from postroom.demo.parcel import Parcel, Say, collect, hand_over
 from postroom.demo.readback import read_copies, sum_up
 from postroom.demo.row import Report, Row
 from postroom.demo.stage import Stage, set_stage
-from postroom.demo.worker_process import running_worker
+from postroom.local.broker import find_server, running_broker
+from postroom.local.interruption import Interruption
+from postroom.local.worker_process import running_worker
 from postroom.mailer import Mailer
 from postroom.settings import ProducerSettings
 from postroom_contract.sealing import Keyring

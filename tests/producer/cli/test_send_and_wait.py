@@ -12,9 +12,9 @@ import pytest
 from click.testing import Result
 
 from postroom.demo.examples import Example, Place, message
-from postroom.demo.interruption import Interruption
 from postroom.demo.stage import Stage, set_stage
-from postroom.demo.worker_process import running_worker
+from postroom.local.interruption import Interruption
+from postroom.local.worker_process import running_worker
 from tests.producer.cli.conftest import Command, Keys
 from tests.support.valkey import ValkeyServer, connect
 from tests.support.waiting import wait_until

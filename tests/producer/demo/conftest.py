@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from postroom.demo.interruption import Interruption
+from postroom.local.interruption import Interruption
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from postroom.demo import parcel as parcel_module
-from postroom.demo.child import Child, ChildFailed
 from postroom.demo.examples import all_examples
-from postroom.demo.interruption import Interruption
 from postroom.demo.parcel import collect, hand_over
 from postroom.demo.stage import Stage, set_stage
+from postroom.local.child import Child, ChildFailed
+from postroom.local.interruption import Interruption
 from postroom.mailer import Mailer
 from postroom.settings import ProducerSettings
 from postroom_contract.sealing import Keyring

@@ -1,4 +1,4 @@
-"""The demo's broker: an embedded Valkey, or the Redis server that this machine has, with nothing kept on disk.
+"""A broker on this machine: an embedded Valkey, or the Redis server that is installed.
 
 Owns finding the program and starting it on a free port. What is queued in it is the mailer's and the worker's business.
 """
@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from postroom.demo.child import Child, ChildFailed
-from postroom.demo.interruption import Interruption
+from postroom.local.child import Child, ChildFailed
+from postroom.local.interruption import Interruption
 from postroom.testing.ports import HOST, free_port
 from postroom_broker.connection import connect, translated
 from postroom_contract.errors import BrokerUnavailable
@@ -27,21 +27,32 @@ def find_server() -> Path | None:
 
 
 @contextmanager
-def running_broker(program: Path, folder: Path, interruption: Interruption) -> Iterator[str]:
+def running_broker(
+    program: Path, folder: Path, interruption: Interruption, *, keeps: bool = False, fixed_port: int | None = None
+) -> Iterator[str]:
     """Run a broker, and give its URL.
+
+    Args:
+        program: the server.
+        folder: where it runs.
+        interruption: what may end the wait for it.
+        keeps: whether it writes all down in the folder, to have it again the next time.
+        fixed_port: where it listens, if not on a port of the system's choice.
 
     Raises:
         ChildFailed: it does not start.
     """
-    for attempt in range(1, MOST_STARTS + 1):
-        port = free_port()
+    most_starts = 1 if fixed_port else MOST_STARTS
+    for attempt in range(1, most_starts + 1):
+        port = fixed_port or free_port()
         url = f"redis://{HOST}:{port}/0"
-        options = ["--bind", HOST, "--port", str(port), "--dir", str(folder), "--save", "", "--appendonly", "no"]
+        options = ["--bind", HOST, "--port", str(port), "--dir", str(folder), "--save", ""]
+        options += ["--appendonly", "yes" if keeps else "no"]
         with Child("broker", [str(program), *options], folder, os.environ) as broker:
             try:
                 broker.wait_until_ready(partial(_answers, url), interruption)
             except ChildFailed:
-                if attempt == MOST_STARTS:
+                if attempt == most_starts:
                     raise
                 continue
             yield url

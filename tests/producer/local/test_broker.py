@@ -1,13 +1,13 @@
-"""The demo's broker: a real server on a free port, found where this machine has one."""
+"""A broker on this machine: a real server on a free port, found where this machine has one."""
 
 import importlib.metadata
 from pathlib import Path
 
 import pytest
 
-from postroom.demo.broker import find_server, running_broker
-from postroom.demo.child import ChildFailed
-from postroom.demo.interruption import Interruption
+from postroom.local.broker import find_server, running_broker
+from postroom.local.child import ChildFailed
+from postroom.local.interruption import Interruption
 from tests.support.valkey import answers, connect
 
 
@@ -40,7 +40,7 @@ def test_server_on_path_serves_where_none_is_embedded(tmp_path: Path, monkeypatc
 
 
 def test_program_that_is_no_server_is_told(tmp_path: Path, interruption: Interruption) -> None:
-    """After a few ports the demo gives up, with the program's own complaint."""
+    """After a few ports it gives up, with the program's own complaint."""
     program = tmp_path / "not-a-server"
     program.write_text("#!/bin/sh\necho no memory left >&2\nexit 3\n")
     program.chmod(0o755)

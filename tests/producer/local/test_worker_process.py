@@ -1,13 +1,13 @@
-"""The demo's worker process: what it is told, and that a wrong start is seen."""
+"""A worker's process: what it is told, and that a wrong start is seen."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from postroom.demo.child import ChildFailed
-from postroom.demo.interruption import Interruption
-from postroom.demo.worker_process import running_worker
+from postroom.local.child import ChildFailed
+from postroom.local.interruption import Interruption
+from postroom.local.worker_process import running_worker
 from postroom_contract.sealing import generate_key
 
 

@@ -1,4 +1,4 @@
-"""A process that the demo starts and, whatever happens, stops by its own id.
+"""A process that is started and, whatever happens, stopped by its own id.
 
 Owns its start, its log file and its end. Which program it is and when it is ready is told by `broker` and
 `worker_process`.
@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from postroom.demo.interruption import Interruption
+from postroom.local.interruption import Interruption
 
 # A loaded two-core machine has been seen to take seconds over what is otherwise a matter of milliseconds.
 START_TIMEOUT_S = 30.0

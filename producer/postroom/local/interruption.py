@@ -1,6 +1,6 @@
 """Being told to stop, by Ctrl-C, SIGTERM or a closed terminal, without leaving anything behind.
 
-A signal only leaves a note, which is read wherever the demo pauses: so none strikes between the start of a process and
+A signal only leaves a note, which is read wherever the program pauses: so none strikes between the start of a process and
 the moment at which somebody is in charge of stopping it. Cleaning up cannot be interrupted at all.
 """
 

@@ -1,4 +1,4 @@
-"""A process of the demo: watched from its start to its end, and ended whatever it thinks of it."""
+"""A process of ours: watched from its start to its end, and ended whatever it thinks of it."""
 
 import os
 import sys
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from postroom.demo import child as child_module
-from postroom.demo.child import Child, ChildFailed
-from postroom.demo.interruption import Interruption
+from postroom.local import child as child_module
+from postroom.local.child import Child, ChildFailed
+from postroom.local.interruption import Interruption
 
 OBEDIENT = "print('here', flush=True); import time; time.sleep(600)"
 STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {OBEDIENT}"

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from postroom.demo.interruption import SIGNALS, Interruption
+from postroom.local.interruption import SIGNALS, Interruption
 
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
