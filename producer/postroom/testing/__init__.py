@@ -2,7 +2,7 @@
 
 An SMTP server in this process that plays any fault and records everything (`SmtpServer`, `at`), certificates good and bad
 (`CertificateKit`), ports where no server is, and a mailer that keeps everything in a list (`OutboxMailer`). Nothing here
-is imported by `postroom` itself.
+is imported by `postroom` itself. `postroom_pytest` has fixtures of all this.
 """
 
 from postroom.testing.certificates import CertificateKit

@@ -47,7 +47,7 @@ class OutboxMailer:
             sessions: the session details that `send` may be asked for by name.
         """
         self.outbox: list[Delivery] = []
-        self._sessions = dict(sessions or {})
+        self._sessions = {} if sessions is None else sessions
         self._keyring = Keyring.parse(generate_key())
         self._tracking = MemoryTracking()
         self._scheduled: dict[str, tuple[Delivery, PostroomError | None]] = {}
