@@ -17,7 +17,7 @@ from postroom_broker.connection import connect, translated
 from postroom_broker.ledger.record import record_key
 from postroom_broker.script import Script
 from postroom_broker.transport.names import front_of
-from postroom_contract.names import QUEUES
+from postroom_contract.names import ALL_QUEUES
 
 BACKLOG = Script("postroom_broker", "backlog")
 
@@ -66,7 +66,7 @@ class Counter:
 
 def _read(client: redis.Redis) -> Backlog:
     names = [keys.UNACKED_INDEX, keys.DELAYED, keys.HELD, keys.DEAD]
-    for queue in QUEUES:
+    for queue in ALL_QUEUES:
         names += [queue, front_of(queue)]
     with translated(client):
         answer: Any = BACKLOG(client, names, [record_key("")])
@@ -74,7 +74,7 @@ def _read(client: redis.Redis) -> Backlog:
     return Backlog(
         queues={
             queue: QueueBacklog(count, None if count and not due else _since(due, now))
-            for queue, (count, due) in zip(QUEUES, queues, strict=True)
+            for queue, (count, due) in zip(ALL_QUEUES, queues, strict=True)
         },
         leased=leased,
         delayed=delayed,

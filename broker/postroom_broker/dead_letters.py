@@ -19,8 +19,9 @@ from postroom_broker.ledger.record import ENDED_EXPIRY_S, OPEN_EXPIRY_S, record_
 from postroom_broker.ledger.scripts import LEAVE_DEAD
 from postroom_broker.script import Argument
 from postroom_broker.transport import envelope
+from postroom_contract.error_codes import ErrorCode
 from postroom_contract.errors import CancelledException, PostroomError, UnknownOutcomeException
-from postroom_contract.names import RESULT_KEY
+from postroom_contract.names import QUEUE_NEWS, RESULT_KEY
 
 # How many entries one call reads: they pass through this process, and one may hold megabytes of attachments.
 PAGE = 32
@@ -136,14 +137,15 @@ class DeadLetters:
         return self._take_out(letter)
 
     def _take_out(self, letter: DeadLetter, queue: str | None = None, message: str = "") -> bool:
-        names = [keys.DEAD]
+        names = [keys.DEAD, QUEUE_NEWS]
         if letter.id is not None:
             names += [record_key(letter.id), RESULT_KEY.format(id=letter.id)]
         if queue is not None:
             names.append(queue)
         results = [_dropped(letter.id or "", error) for error in (CancelledException, UnknownOutcomeException)]
+        codes = letter.id or "", int(ErrorCode.CANCELLED), int(ErrorCode.UNKNOWN_OUTCOME)
         with translated(self._client):
-            told: list[Argument] = [letter.entry, message, *results, OPEN_EXPIRY_S, ENDED_EXPIRY_S]
+            told: list[Argument] = [letter.entry, message, *results, OPEN_EXPIRY_S, ENDED_EXPIRY_S, *codes]
             return bool(LEAVE_DEAD(self._client, names, told))
 
 

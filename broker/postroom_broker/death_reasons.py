@@ -21,6 +21,7 @@ class DeathReason(StrEnum):
     TAMPERED = "tampered"
     NOT_SEALED_TEXT = "not_sealed_text"
     BUG = "bug"
+    UNTOLD = "untold"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,10 @@ EXPLANATIONS: Mapping[str, Explanation] = {
     DeathReason.BUG: Explanation(
         "A mistake of Postroom's own ended the attempt; the worker's log names its kind and place.",
         "Report it, and requeue the message to a version that mends it.",
+    ),
+    DeathReason.UNTOLD: Explanation(
+        "News of an end that the host's webhook or task did not take for a day, or refused for good (410).",
+        "Mend the receiver, and requeue it: it is told again as if for the first time. Dropped, the host is never told.",
     ),
 }
 

@@ -21,8 +21,10 @@ Argument = str | bytes | int | float
 class Script:
     """One script."""
 
-    def __init__(self, package: str, name: str) -> None:
-        self.text: Final = (files(package) / "lua" / f"{name}.lua").read_text(encoding="utf-8")
+    def __init__(self, package: str, name: str, *, after: Sequence[str] = ()) -> None:
+        """Find a script; `after` names texts that stand before its own, with functions that several scripts call."""
+        folder = files(package) / "lua"
+        self.text: Final = "".join((folder / f"{each}.lua").read_text(encoding="utf-8") for each in (*after, name))
         # How Redis names a script; nothing is protected by it.
         self.sha: Final = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import AliasChoices, BeforeValidator, Field, field_validator, model_validator
 
+from postroom_contract.destination import check_wish, seal_destination
 from postroom_contract.error_codes import ErrorCode
 from postroom_contract.message import EmailMessage
 from postroom_contract.moment import Moment
@@ -52,6 +53,8 @@ class Delivery(ContractModel):
     send_at: Moment | None = None
     # Not sent at or after this; null means never too late.
     expires_at: Moment | None = None
+    # Who is told of its end, as `destination` has it; null means nobody.
+    on_outcome: Annotated[str | None, BeforeValidator(check_wish)] = None
     # A caller who hands one in knows it as the receipt's, and so do its mistakes.
     id: str = Field(
         default_factory=lambda: str(uuid.uuid4()),
@@ -95,10 +98,16 @@ class Delivery(ContractModel):
         """Keyed hashes of what is asked for, one by each key of the ring, the sealing key's first.
 
         Two deliveries share one when they ask for the same mail. Encrypted texts are left out: the same password is
-        another text each time it is encrypted, and all of them open for one server and user only.
+        another text each time it is encrypted, and all of them open for one server and user only. Who is told of the end
+        is left out too: it is no part of the mail, and a setting may have changed between a call and its repetition.
         """
-        asked = self.model_dump(mode="json", by_alias=True, exclude={"id", "accepted_at", "session"}, exclude_none=True)
+        left_out = {"id", "accepted_at", "session", "on_outcome"}
+        asked = self.model_dump(mode="json", by_alias=True, exclude=left_out, exclude_none=True)
         return keyring.digests(json.dumps([asked, self.session.clear_place], sort_keys=True), "payload")
+
+    def seal_destination(self, keyring: Keyring) -> str:
+        """Who is told of the end, sealed; empty where nobody is."""
+        return "" if self.on_outcome is None else seal_destination(self.on_outcome, self.id, keyring)
 
     @property
     def message_id(self) -> str:

@@ -9,12 +9,17 @@ from __future__ import annotations
 from postroom_contract.message import EmailMessagePriority
 
 TASK_DELIVER = "postroom.deliver"
+# Tells a host that a delivery has ended.
+TASK_TELL = "postroom.tell"
 
 # Separate queues rather than priorities: a number means opposite things on Redis and on RabbitMQ.
 QUEUE_URGENT = "postroom.urgent"
 QUEUE_NORMAL = "postroom.normal"
 QUEUE_BULK = "postroom.bulk"
 QUEUES = (QUEUE_URGENT, QUEUE_NORMAL, QUEUE_BULK)
+# What a worker takes from, the most urgent first: mail before the news of what became of it.
+QUEUE_NEWS = "postroom.news"
+ALL_QUEUES = (*QUEUES, QUEUE_NEWS)
 
 QUEUE_OF_PRIORITY = {
     EmailMessagePriority.Urgent: QUEUE_URGENT,

@@ -31,10 +31,13 @@ SETTINGS = frozenset(
         "POSTROOM_MOST_CONNECTIONS",
         "POSTROOM_MOST_IDLE_S",
         "POSTROOM_MOST_MESSAGES_PER_CONNECTION",
+        "POSTROOM_ON_OUTCOME",
+        "POSTROOM_ON_OUTCOME_BROKER_URL",
         "POSTROOM_PASSWORD_KEYS",
         "POSTROOM_RESULT_URL",
         "POSTROOM_SCHEDULE_FILE",
         "POSTROOM_SESSIONS_FILE",
+        "POSTROOM_WEBHOOK_SECRETS",
     }
 )
 # What the adapters of web frameworks read from the framework's own settings; programs set variables of these names too.

@@ -103,7 +103,8 @@ class Mailer:
         Args:
             message: the message, or the block's JSON for one.
             session: the session details, the block's JSON for them, or the name of a configured session.
-            options: `close_session`, `send_at`, `expires_at`, `on_unknown`, `idempotency_key`, `receipt_id`; see
+            options: `close_session`, `send_at`, `expires_at`, `on_unknown`, `on_outcome`, `idempotency_key`,
+                `receipt_id`; see
                 `SendOptions`.
 
         Raises:
@@ -114,9 +115,12 @@ class Mailer:
             TypeError: there is no such keyword; nothing was queued.
         """
         key = check_key(options.get("idempotency_key"))
+        if options.get("on_outcome") is None:
+            options["on_outcome"] = self._settings.on_outcome
         delivery = make_delivery(message, session, self._settings.sessions, options)
         keyring = self._settings.keyring
-        sealed = SealedDelivery(delivery.id, QUEUE_OF_PRIORITY[delivery.message.priority], delivery.seal(keyring))
+        queue, destination = QUEUE_OF_PRIORITY[delivery.message.priority], delivery.seal_destination(keyring)
+        sealed = SealedDelivery(delivery.id, queue, delivery.seal(keyring), destination=destination)
         identity = identify(delivery, key, keyring)
         entered_id = self._orders.enter(sealed, identity, delivery.send_at, delivery.expires_at)
         return self.receipt(entered_id)
@@ -193,7 +197,7 @@ def make_delivery(
             detail = f"There is no session of that name (known: {known})."
             facts = {"property": "Session", "reason": "unknown_value", "detail": detail}
             raise ArgumentException(ErrorCode.INVALID_ARGUMENT, facts)
-    asked = {name: options.get(name) for name in ("on_unknown", "send_at", "expires_at")}
+    asked = {name: options.get(name) for name in ("on_unknown", "on_outcome", "send_at", "expires_at")}
     if options.get("receipt_id") is not None:
         asked["ReceiptId"] = options["receipt_id"]
     close_session = options.get("close_session") or False

@@ -29,6 +29,8 @@ class SendOptions(TypedDict, total=False):
     expires_at: not at or after this time; the outcome is then `Expired`.
     on_unknown: what to do when the server took the last byte and never answered: `"resend"` it once with the same
         Message-ID, which the outcome then tells (`possible_duplicate`), or `"hold"` it until an operator decides.
+    on_outcome: who is told of the end: `"celery:shop.tasks.mail_ended"`, a URL, or `"none"`; null means what
+        POSTROOM_ON_OUTCOME says.
     idempotency_key: for a day, sending with the same key gives the first receipt and sends nothing.
     receipt_id: the id from a `BrokerUnavailable`, to send the same message again without doubling it.
     """
@@ -37,6 +39,7 @@ class SendOptions(TypedDict, total=False):
     send_at: datetime | str | None
     expires_at: datetime | str | None
     on_unknown: OnUnknown | str | None
+    on_outcome: str | None
     idempotency_key: str | None
     receipt_id: str | None
 

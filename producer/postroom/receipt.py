@@ -145,7 +145,7 @@ class Receipt:
             told = progress if progress.error else progress.model_copy(update={"error": report_of_error(error)})
             outcome = end(self.id, told)
             result, _ = celery_results.end(outcome, self._keyring)
-            answer = self._tracking.call_back(self.id, outcome.state, result, record.progress)
+            answer = self._tracking.call_back(self.id, outcome.state, result, record.progress, outcome.code)
             if answer not in {Answer.CHANGED, Answer.OVER}:
                 return answer is Answer.ENDED
         return record is not None and record.state is State.CANCELLED

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from postroom_broker.connection import read_urls
+from postroom_contract.destination import check_setting
 from postroom_contract.environment import Environment
 from postroom_contract.errors import PostroomError
 from postroom_contract.session import BasicEmailSessionDetails
@@ -38,6 +39,8 @@ class ProducerSettings:
     result_url: str = field(repr=False)
     keyring: Keyring
     sessions: Mapping[str, BasicEmailSessionDetails] = field(default_factory=dict)
+    # Who is told of the end of a mail that says nothing itself; a webhook's URL may hold a token.
+    on_outcome: str | None = field(default=None, repr=False)
 
     @classmethod
     def from_env(cls, variables: Mapping[str, str] | None = None) -> Self:
@@ -50,9 +53,12 @@ class ProducerSettings:
         keyring = environment.keyring("POSTROOM_KEYS")
         sessions = read_sessions(environment)
         broker_url, result_url = read_urls(environment)
+        on_outcome = environment.text("POSTROOM_ON_OUTCOME")
+        if on_outcome:
+            environment.checked(lambda: check_setting(on_outcome), "POSTROOM_ON_OUTCOME")
         environment.refuse_mistakes()
         assert keyring is not None  # a missing ring is a mistake, and was refused
-        return cls(broker_url, result_url, keyring, sessions)
+        return cls(broker_url, result_url, keyring, sessions, on_outcome or None)
 
 
 def read_sessions(environment: Environment) -> dict[str, BasicEmailSessionDetails]:

@@ -32,7 +32,9 @@ class AnyTracking(Protocol):
     def wait(self, delivery_id: str, timeout_s: float | None) -> StoredResult | None:
         """The final record of a delivery, or whatever is there when the time is over or waiting has become pointless."""
 
-    def call_back(self, delivery_id: str, state: State, result: str, progress: str | None) -> Answer:
+    def call_back(
+        self, delivery_id: str, state: State, result: str, progress: str | None, code: int | None = None
+    ) -> Answer:
         """End a delivery that nobody is about to send."""
 
     def reschedule(self, delivery_id: str, due_at: datetime) -> bool:
@@ -59,9 +61,11 @@ class Tracking:
         stored = self._results.read(delivery_id)
         return None if stored is None or self._is_hearsay(delivery_id, stored) else stored
 
-    def call_back(self, delivery_id: str, state: State, result: str, progress: str | None) -> Answer:
+    def call_back(
+        self, delivery_id: str, state: State, result: str, progress: str | None, code: int | None = None
+    ) -> Answer:
         """End a delivery that nobody is about to send, and tell so where its result is looked for."""
-        answer = self._orders.call_back(delivery_id, state, result, progress)
+        answer = self._orders.call_back(delivery_id, state, result, progress, code)
         if answer is Answer.ENDED and self._is_apart:
             self._results.store(delivery_id, result)
         return answer

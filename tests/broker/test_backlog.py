@@ -15,7 +15,7 @@ from postroom_broker.backlog import Backlog, Counter, QueueBacklog
 from postroom_broker.ledger.record import record_key
 from postroom_broker.transport.names import front_of
 from postroom_contract.errors import BrokerUnavailable
-from postroom_contract.names import QUEUE_BULK, QUEUE_NORMAL, QUEUE_URGENT, QUEUES
+from postroom_contract.names import ALL_QUEUES, QUEUE_BULK, QUEUE_NORMAL, QUEUE_URGENT
 from postroom_contract.sealing import generate_key
 from tests.support import valkey as direct
 from tests.support.post import a_message
@@ -57,7 +57,7 @@ def counter(redis_url: str) -> Iterator[Counter]:
 
 def test_an_idle_broker_has_nothing_waiting(counter: Counter) -> None:
     """All is zero, and no queue has an age."""
-    nothing = dict.fromkeys(QUEUES, QueueBacklog(0, 0.0))
+    nothing = dict.fromkeys(ALL_QUEUES, QueueBacklog(0, 0.0))
 
     assert counter.count() == Backlog(nothing, leased=0, delayed=0, late_s=0.0, held=0, dead=0)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from postroom import Sent
 from postroom.testing import SmtpServer
-from postroom_worker.app import CANCEL_S
+from postroom_worker.desk import CANCEL_S
 from postroom_worker.pool import LAST_WORDS_S, RECORD_S
 from postroom_worker.settings import WorkerSettings
 from tests.support.compose import read_services

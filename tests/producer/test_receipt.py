@@ -57,7 +57,9 @@ class Records(MemoryTracking):
         self.stored = self._results["d1"]
         return receipt.outcome()
 
-    def call_back(self, delivery_id: str, state: State, result: str, progress: str | None) -> Answer:
+    def call_back(
+        self, delivery_id: str, state: State, result: str, progress: str | None, code: int | None = None
+    ) -> Answer:
         """As the ledger does, a worker being quicker than the caller."""
         if self.ends_meanwhile is not None:
             self.know(self.ends_meanwhile)
@@ -65,7 +67,7 @@ class Records(MemoryTracking):
             self.know(State.RETRYING, self.learns_meanwhile)
             self.learns_meanwhile = None
             return Answer.CHANGED
-        return super().call_back(delivery_id, state, result, progress)
+        return super().call_back(delivery_id, state, result, progress, code)
 
     def put(self, status: str, value: object = None) -> None:
         self.stored = StoredResult(status, json.loads(json.dumps(value)))

@@ -10,7 +10,7 @@ import sys
 import celery
 import pytest
 
-from postroom_contract.names import QUEUES, TASK_DELIVER
+from postroom_contract.names import ALL_QUEUES, TASK_DELIVER
 from postroom_contract.sealing import generate_key
 from postroom_worker.app import EXIT_BAD_SETTINGS, app_from_env, make_app
 from tests.support.celery_worker import ROOT
@@ -42,7 +42,7 @@ def test_the_app_has_our_task_and_our_queues_and_speaks_json_only() -> None:
     app = make_app(BROKER, RESULTS)
 
     assert TASK_DELIVER in app.tasks
-    assert set(app.amqp.queues) == set(QUEUES)
+    assert set(app.amqp.queues) == set(ALL_QUEUES)
     assert set(app.conf.accept_content) | set(app.conf.result_accept_content) == {"json"}
 
 

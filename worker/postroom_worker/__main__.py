@@ -9,7 +9,8 @@ from __future__ import annotations
 import click
 
 from postroom_contract.errors import SettingsException
-from postroom_worker.app import app_from_env, refuse_start, worker_settings
+from postroom_worker.app import app_from_env, refuse_start
+from postroom_worker.desk import worker_settings
 
 
 @click.command(name="postroom worker", context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,4 +1,4 @@
-"""The Celery application of the worker: its settings, its queues, its one task.
+"""The Celery application of the worker: its settings, its queues, its two tasks.
 
 Owns every Celery setting with its reason, and the life of what a worker process shares (session cache, keys). Beat and
 Flower load it too, without keys: those are read when a worker starts. It never becomes the host program's current app.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from functools import cache
 from importlib.metadata import version
 from typing import Any, NoReturn
 
@@ -17,23 +16,21 @@ from celery import Celery, bootsteps, signals
 from kombu import Queue
 
 import postroom_broker.celery_results  # noqa: F401 -- lets Celery store our outcomes
-from postroom_broker.backlog import Counter
-from postroom_broker.ledger.claims import Claims
 from postroom_broker.presence import Presence, digests_of
 from postroom_broker.transport import NamedConnection, renew_only_while, work_is
 from postroom_contract.environment import Environment
 from postroom_contract.error_codes import ErrorCode
 from postroom_contract.errors import SettingsException
-from postroom_contract.names import QUEUE_NORMAL, QUEUES
+from postroom_contract.names import ALL_QUEUES, QUEUE_NORMAL
 from postroom_worker import events
-from postroom_worker.delivery import Office
+from postroom_worker.desk import CANCEL_S, Desk, worker_settings
 from postroom_worker.log_format import spell_json, spell_warnings_json
 from postroom_worker.metrics import BrokerWatch, Endpoint, Metrics, ProcessWatch
 from postroom_worker.pool import loop_draining, loop_stopping
 from postroom_worker.presence import Beat, ShowPresence
-from postroom_worker.settings import WorkerSettings, read_concurrency, read_log_format, read_servers
-from postroom_worker.smtp import CacheStats, Limits, SessionCache, Timeouts
+from postroom_worker.settings import read_concurrency, read_log_format, read_servers
 from postroom_worker.tasks import DeliverTask
+from postroom_worker.telling import TellTask
 
 # How long a message stays with a worker of which nothing is heard; a living one renews it for as long as a send takes.
 LEASE_S = 20
@@ -41,10 +38,6 @@ LEASE_S = 20
 LONGEST_STANDSTILL_S = 5.0
 # A day to fetch the outcome, as the README promises.
 RESULT_EXPIRY_S = 24 * 3600
-# After the drain, how long a send whose last byte has left may wait for its reply, and how long the pool then waits for
-# its outcome: the pool waits longer, so that a silent server leaves an unknown outcome and not a message queued anew.
-INTERRUPTED_S = 7.0
-CANCEL_S = 8.0
 # What sysexits.h calls a configuration error.
 EXIT_BAD_SETTINGS = 78
 
@@ -82,7 +75,7 @@ def make_app(broker_url: str, result_url: str) -> PostroomCelery:
     app = PostroomCelery(broker_url, result_url)
     app.amqp.Connection = NamedConnection
     app.conf.update(
-        task_queues=[Queue(name, routing_key=name) for name in QUEUES],
+        task_queues=[Queue(name, routing_key=name) for name in ALL_QUEUES],
         task_default_queue=QUEUE_NORMAL,
         # JSON only: a pickle in the queue would run whatever its author likes.
         task_serializer="json",
@@ -122,6 +115,7 @@ def make_app(broker_url: str, result_url: str) -> PostroomCelery:
     )
     desk = app.desk = Desk(broker_url, result_url)
     app.register_task(DeliverTask(desk.office, desk.claims))
+    app.register_task(TellTask(lambda: desk.office().keyring, desk.teller, desk.grave))
     app.steps["worker"].add(OpenOffice)
     app.steps["worker"].add(ShowLife)
     app.steps["worker"].add(ShowPresence)
@@ -129,47 +123,6 @@ def make_app(broker_url: str, result_url: str) -> PostroomCelery:
     loop_draining.connect(desk.turn_away, weak=False)
     loop_stopping.connect(desk.close, weak=False)
     return app
-
-
-class Desk:
-    """Where the office and the ledger of this process are: made on first use, for they belong to the loop that uses them."""
-
-    def __init__(self, broker_url: str, result_url: str) -> None:
-        self._urls = broker_url, result_url
-        self._office: Office | None = None
-        self._claims: Claims | None = None
-
-    def office(self) -> Office:
-        """What the deliveries share."""
-        if self._office is None:
-            self._office = make_office(worker_settings())
-        return self._office
-
-    def claims(self) -> Claims:
-        """What the ledger is asked by."""
-        if self._claims is None:
-            self._claims = Claims(*self._urls)
-        return self._claims
-
-    def stats(self) -> CacheStats:
-        """What the sessions are about; any thread may ask."""
-        return CacheStats(0, 0, 0, 0, 0) if self._office is None else self._office.sessions.stats
-
-    def counter(self) -> Counter:
-        """A counter of what waits."""
-        return Counter(self._urls[0])
-
-    def turn_away(self, **_: Any) -> None:
-        """Begin no more mail."""
-        if self._office is not None:
-            self._office.sessions.turn_away()
-
-    async def close(self, **_: Any) -> None:
-        """End what was made."""
-        if self._office is not None:
-            await self._office.sessions.aclose()
-        if self._claims is not None:
-            await self._claims.aclose()
 
 
 class OpenOffice(bootsteps.StartStopStep):
@@ -180,6 +133,7 @@ class OpenOffice(bootsteps.StartStopStep):
             settings = worker_settings()
         except SettingsException as wrong:
             refuse_start(wrong)
+        worker.app.desk.slots = worker.concurrency
         worker.app.conf.update(postroom_drain_s=settings.drain_s, postroom_cancel_s=CANCEL_S)
         super().__init__(worker, **options)
 
@@ -227,38 +181,6 @@ class ServeMetrics(bootsteps.StartStopStep):
         )
         self._metrics.watch(BrokerWatch(desk.counter().count))
         events.listen(self._metrics.take)
-
-
-@cache
-def worker_settings() -> WorkerSettings:
-    """This process's settings, read once."""
-    return WorkerSettings.from_env()
-
-
-def make_office(settings: WorkerSettings) -> Office:
-    """What the deliveries of this process share."""
-    return Office(
-        keyring=settings.keyring,
-        password_keyring=settings.password_keyring,
-        sessions=SessionCache(
-            limits=Limits(
-                most_connections=settings.most_connections,
-                most_messages=settings.most_messages_per_connection,
-                most_idle_s=settings.most_idle_s,
-                most_age_s=settings.most_age_s,
-            ),
-            timeouts=Timeouts(
-                connect_s=settings.connect_timeout_s,
-                greeting_s=settings.greeting_timeout_s,
-                command_s=settings.command_timeout_s,
-                final_s=settings.final_timeout_s,
-                interrupted_s=INTERRUPTED_S,
-            ),
-            local_name=settings.ehlo_name or None,
-        ),
-        attachment_roots=settings.attachment_roots,
-        most_attachment_bytes=settings.most_attachment_bytes,
-    )
 
 
 def refuse_start(wrong: SettingsException) -> NoReturn:

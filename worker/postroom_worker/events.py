@@ -74,7 +74,23 @@ class RevokedTooLate:
     id: str
 
 
-Event = AttemptEnded | AttemptOvertaken | BugMet | RevokedTooLate
+@dataclass(frozen=True, slots=True)
+class NewsTold:
+    """A host was told of an end, or could not be."""
+
+    id: str
+    # How the delivery has ended.
+    state: State
+    # "told", "put_off" or "dead".
+    result: str
+    # HTTP's, of a webhook that answered.
+    status: int | None = None
+    reason: str | None = None
+    attempts: int = 0
+    after_s: float | None = None
+
+
+Event = AttemptEnded | AttemptOvertaken | BugMet | RevokedTooLate | NewsTold
 Listener = Callable[[Event], None]
 
 _listeners: list[Listener] = []
@@ -132,6 +148,9 @@ def _log(event: Event) -> None:
             _write(logging.ERROR, event, "delivery %s met a bug: %s at %s", event.id, event.kind, event.place)
         case RevokedTooLate():
             _write(logging.WARNING, event, "delivery %s was revoked too late: it is being sent", event.id)
+        case NewsTold():
+            level = {"told": logging.INFO, "put_off": logging.WARNING}.get(event.result, logging.ERROR)
+            _write(level, event, "news of delivery %s is %s: %s", event.id, event.result, _words(event))
 
 
 def _spoken(event: AttemptEnded) -> tuple[str, str, str]:
@@ -144,10 +163,11 @@ def _write(level: int, event: Event, text: str, *values: object) -> None:
         logger.log(level, text, *values, extra={EVENT: said})
 
 
-def _words(event: AttemptEnded) -> str:
+def _words(event: AttemptEnded | NewsTold) -> str:
     """The fields in one line; times to the millisecond."""
-    words = {name: value for name, value in fields_of(event).items() if name not in {"id", "state", "smtp_s"}}
-    words |= {f"smtp_{step}_s": seconds for step, seconds in event.smtp_s.items()}
+    words = {name: value for name, value in fields_of(event).items() if name not in {"id", "state", "result", "smtp_s"}}
+    if isinstance(event, AttemptEnded):
+        words |= {f"smtp_{step}_s": seconds for step, seconds in event.smtp_s.items()}
     return " ".join(f"{name}={f'{value:.3f}' if isinstance(value, float) else value}" for name, value in words.items())
 
 
@@ -156,4 +176,5 @@ _NAMES: dict[type[Event], str] = {
     AttemptOvertaken: "attempt_overtaken",
     BugMet: "bug_met",
     RevokedTooLate: "revoked_too_late",
+    NewsTold: "news_told",
 }

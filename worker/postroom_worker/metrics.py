@@ -19,7 +19,7 @@ from postroom_broker.backlog import Backlog
 from postroom_contract.error_codes import HINTS, ErrorCode
 from postroom_contract.errors import BrokerUnavailable
 from postroom_contract.outcome import OUTCOMES, State
-from postroom_worker.events import AttemptEnded, AttemptOvertaken, BugMet, Event
+from postroom_worker.events import AttemptEnded, AttemptOvertaken, BugMet, Event, NewsTold
 from postroom_worker.smtp import CacheStats, Step
 from postroom_worker.verdict import FailureClass
 
@@ -47,6 +47,7 @@ class Metrics:
         self._recipients = self._counter("recipients", "Recipients of deliveries that are over.", "result")
         self._duplicates = self._counter("possible_duplicates", "Deliveries that somebody may have got twice.")
         self._bugs = self._counter("bugs", "Mistakes of our own.")
+        self._news = self._counter("news", "Calls of webhooks and of hosts' tasks.", "result")
         self._wait = self._histogram("queue_seconds", "From when a delivery was due to its attempt.", WAIT_BUCKETS)
         self._attempt = self._histogram("attempt_seconds", "From the claim to the settlement.", ATTEMPT_BUCKETS)
         self._steps = self._histogram("smtp_seconds", "SMTP, by step.", STEP_BUCKETS, "step")
@@ -62,6 +63,8 @@ class Metrics:
                 self._attempts.labels("overtaken").inc()
             case BugMet():
                 self._bugs.inc()
+            case NewsTold():
+                self._news.labels(event.result).inc()
 
     def watch(self, collector: Collector) -> None:
         """Ask somebody else too, each time."""
@@ -101,6 +104,8 @@ class Metrics:
             self._deliveries.labels(state.value, str(int(code)))
         for result in ("accepted", "refused", "unknown"):
             self._recipients.labels(result)
+        for result in ("told", "put_off", "dead"):
+            self._news.labels(result)
         for step in Step:
             self._steps.labels(step.value)
 

@@ -16,6 +16,7 @@ from postroom_broker.connection import read_urls
 from postroom_contract.address import to_wire
 from postroom_contract.attachment import MOST_ATTACHMENT_BYTES
 from postroom_contract.environment import Environment
+from postroom_contract.webhook_signature import WebhookSecrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,6 +59,9 @@ class WorkerSettings:
     metrics_host: str
     metrics_port: int
     log_format: LogFormat
+    # What webhooks are signed with, and where the calls of hosts' own Celery tasks go.
+    webhook_secrets: WebhookSecrets
+    on_outcome_broker_url: str = field(repr=False)
 
     @classmethod
     def from_env(cls, variables: Mapping[str, str] | None = None) -> Self:
@@ -93,10 +97,17 @@ class WorkerSettings:
             "metrics_host": environment.text("POSTROOM_METRICS_HOST", "127.0.0.1"),
             "metrics_port": count("POSTROOM_METRICS_PORT", 0, least=0, most=65535),
             "log_format": read_log_format(environment),
+            "webhook_secrets": _read_secrets(environment),
+            "on_outcome_broker_url": environment.text("POSTROOM_ON_OUTCOME_BROKER_URL", broker_url),
         }
         environment.refuse_mistakes()
         assert keyring is not None and password_keyring is not None  # noqa: PT018 -- missing rings were refused above
         return cls(broker_url=broker_url, keyring=keyring, password_keyring=password_keyring, **read)  # type: ignore[arg-type]
+
+
+def _read_secrets(environment: Environment) -> WebhookSecrets:
+    text, name = environment.text("POSTROOM_WEBHOOK_SECRETS"), "POSTROOM_WEBHOOK_SECRETS"
+    return environment.checked(lambda: WebhookSecrets.parse(text), name) or WebhookSecrets(())
 
 
 def read_servers(environment: Environment) -> tuple[str, str]:

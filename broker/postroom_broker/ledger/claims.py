@@ -24,7 +24,7 @@ from postroom_broker.ledger.record import ENDED_EXPIRY_S, OPEN_EXPIRY_S, record_
 from postroom_broker.ledger.scripts import CLAIM, COMMIT, SETTLE
 from postroom_broker.transport.custody import let_go, letting_go
 from postroom_contract.errors import BrokerUnavailable
-from postroom_contract.names import RESULT_KEY
+from postroom_contract.names import QUEUE_NEWS, RESULT_KEY
 from postroom_contract.outcome import State
 
 logger = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class Claims:
         self._client = aconnect(broker_url)
         self._results = None if result_url in {None, broker_url} else aconnect(str(result_url))
         index = [keys.UNACKED_INDEX]
-        places = [keys.UNACKED, *index, keys.DELAYED, keys.DELAYED_MESSAGES, keys.HELD, keys.DEAD]
+        places = [keys.UNACKED, *index, keys.DELAYED, keys.DELAYED_MESSAGES, keys.HELD, keys.DEAD, QUEUE_NEWS]
         self._claims = Batch(self._client, CLAIM, index, [OPEN_EXPIRY_S])
         self._commits = Batch(self._client, COMMIT, index, [OPEN_EXPIRY_S])
         self._settlements = Batch(self._client, SETTLE, places, [OPEN_EXPIRY_S, ENDED_EXPIRY_S])

@@ -20,7 +20,7 @@ from postroom_broker.script import Argument
 from postroom_broker.task_message import SealedDelivery, task_message
 from postroom_contract.error_codes import ErrorCode
 from postroom_contract.errors import IdempotencyException, PropertyValueOutOfRangeException
-from postroom_contract.names import IDEMPOTENCY_KEY, RESULT_KEY
+from postroom_contract.names import IDEMPOTENCY_KEY, QUEUE_NEWS, RESULT_KEY
 from postroom_contract.outcome import State
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Orders:
         names = [record_key(delivery.id), delivery.queue, keys.DELAYED, keys.DELAYED_MESSAGES]
         names += [IDEMPOTENCY_KEY.format(digest=digest) for digest in identity.idempotency]
         told: list[Argument] = [delivery.id, task_message(delivery), _seconds(due_at)]
-        told += [OPEN_EXPIRY_S + wait_s, KEY_EXPIRY_S + wait_s, _seconds(expires_at)]
+        told += [OPEN_EXPIRY_S + wait_s, KEY_EXPIRY_S + wait_s, _seconds(expires_at), delivery.destination]
         with translated(self._broker, maybe_enqueued=True, receipt_id=delivery.id):
             answer, known_id = ENTER(self._broker, names, [*told, *identity.fingerprints])
         if answer == b"conflict":
@@ -106,7 +106,9 @@ class Orders:
             told = State.QUEUED  # its time has come
         return Record(told, _text(progress), int(code) if code else None, _text(reason), _text(result))
 
-    def call_back(self, delivery_id: str, state: State, result: str, progress: str | None) -> Answer:
+    def call_back(
+        self, delivery_id: str, state: State, result: str, progress: str | None, code: int | None = None
+    ) -> Answer:
         """End a delivery that nobody is about to send.
 
         Args:
@@ -114,11 +116,13 @@ class Orders:
             state: its state from now on.
             result: Celery's result that tells it.
             progress: what the record said when both were made.
+            code: of its error, for those who are told of its end.
         """
-        waiting = [keys.DELAYED, keys.DELAYED_MESSAGES, keys.HELD]
+        waiting = [keys.DELAYED, keys.DELAYED_MESSAGES, keys.HELD, QUEUE_NEWS]
         names = [record_key(delivery_id), RESULT_KEY.format(id=delivery_id), *waiting]
         where = "here" if self._has_results else "record"
         told: list[Argument] = [delivery_id, state, result, where, OPEN_EXPIRY_S, ENDED_EXPIRY_S, progress or ""]
+        told.append("" if code is None else int(code))
         with translated(self._broker):
             answer, _ = CALL_BACK(self._broker, names, told)
         return Answer(answer.decode())

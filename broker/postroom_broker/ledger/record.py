@@ -15,6 +15,7 @@ when its outcome may be forgotten.
     ended        for how long (s) the record is kept after its end; its presence says that nothing is sent any more
     ended_by     the lease of the worker that told the end, or "sender", or "operator"
     result       Celery's result, where another server is (or was) to store it
+    on_outcome   sealed: who is told of its end, for those who end it without opening its message; gone with the end
     code, reason the last error in public words, of a delivery that is retried or held
 """
 

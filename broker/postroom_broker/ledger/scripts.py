@@ -13,11 +13,11 @@ from postroom_broker.script import Script
 _script = partial(Script, "postroom_broker.ledger")
 
 ENTER = _script("enter")
-CALL_BACK = _script("call_back")
+CALL_BACK = _script("call_back", after=["hand_on"])
 RESCHEDULE = _script("reschedule")
 RELEASE = _script("release")
-LEAVE_DEAD = _script("leave_dead")
+LEAVE_DEAD = _script("leave_dead", after=["hand_on"])
 
 CLAIM = _script("claim")
 COMMIT = _script("commit")
-SETTLE = _script("settle")
+SETTLE = _script("settle", after=["hand_on"])

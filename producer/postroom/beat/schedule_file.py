@@ -43,7 +43,7 @@ LEAST_INTERVAL = timedelta(seconds=1)
 # It stands in logs and in Redis, and ids are made of it.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # What an entry may have of the keywords of `Mailer.send`; the others are the slot's.
-_OPTIONS = ("close_session", "on_unknown")
+_OPTIONS = ("close_session", "on_unknown", "on_outcome")
 _KEYS = ("name", "crontab", "days", "every", "timezone", "session", "message", "template", "values", "catch_up")
 KNOWN = (*_KEYS, "expires_after", *_OPTIONS, "enabled")
 # Any point in time does to try an entry with; expiry is judged against the server's clock and not here.
@@ -259,4 +259,6 @@ def _options(table: Mapping[str, Any]) -> SendOptions:
         options["close_session"] = table["close_session"]
     if "on_unknown" in table:
         options["on_unknown"] = table["on_unknown"]
+    if "on_outcome" in table:
+        options["on_outcome"] = table["on_outcome"]
     return options

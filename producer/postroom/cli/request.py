@@ -22,6 +22,7 @@ class _Options(ContractModel):
     send_at: str | None = None
     expires_at: str | None = None
     on_unknown: str | None = None
+    on_outcome: str | None = None
     idempotency_key: str | None = None
     receipt_id: str | None = None
 
@@ -38,6 +39,7 @@ class _Options(ContractModel):
             "send_at": self.send_at,
             "expires_at": self.expires_at,
             "on_unknown": self.on_unknown,
+            "on_outcome": self.on_outcome,
             "idempotency_key": self.idempotency_key,
             "receipt_id": self.receipt_id,
         }

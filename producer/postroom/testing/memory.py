@@ -71,7 +71,14 @@ class MemoryTracking:
         """Celery's record as it is now."""
         return self.read(delivery_id)
 
-    def call_back(self, delivery_id: str, state: State, result: str, progress: str | None) -> Answer:  # noqa: ARG002
+    def call_back(
+        self,
+        delivery_id: str,
+        state: State,
+        result: str,
+        progress: str | None,  # noqa: ARG002 -- nothing changes meanwhile
+        code: int | None = None,  # noqa: ARG002 -- nobody is told
+    ) -> Answer:
         """End a delivery that was not decided yet."""
         record = self._records.get(delivery_id)
         if record is None:

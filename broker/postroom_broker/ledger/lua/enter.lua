@@ -5,20 +5,21 @@
 --          then the idempotency key as each key of the ring hashes it (strings), the sealing key's first; may be none
 -- ARGV     1 id  2 message  3 when it is due (s since 1970); empty: now  4 for how long (s) the record is kept
 --          5 for how long (s) the idempotency key is kept  6 when it expires (s since 1970); empty: never
+--          7 who is told of its end (sealed); empty: nobody
 --          then the fingerprint of what is asked for, by each key of the ring, in the same order
 -- Returns  {"entered" or "repeated" or "conflict" or "expired", the id of the delivery that it is}
-local fingerprint = ARGV[7]
+local fingerprint = ARGV[8]
 for i = 5, #KEYS do
   local known = redis.call('GET', KEYS[i])
   if known then
     local space = string.find(known, ' ', 1, true)
-    local same = string.sub(known, space + 1) == ARGV[i + 2]
+    local same = string.sub(known, space + 1) == ARGV[i + 3]
     return {same and 'repeated' or 'conflict', string.sub(known, 1, space - 1)}
   end
 end
 if redis.call('EXISTS', KEYS[1]) == 1 then
   local known = redis.call('HGET', KEYS[1], 'fingerprint')
-  for i = 7, #ARGV do
+  for i = 8, #ARGV do
     if known == ARGV[i] then return {'repeated', ARGV[1]} end
   end
   return {'conflict', ARGV[1]}
@@ -35,6 +36,7 @@ else
 end
 redis.call('HSET', KEYS[1], 'state', waits and 'scheduled' or 'queued', 'fingerprint', fingerprint)
 redis.call('HSET', KEYS[1], 'due', waits and ARGV[3] or string.format('%d.%06d', time[1], time[2]))
+if ARGV[7] ~= '' then redis.call('HSET', KEYS[1], 'on_outcome', ARGV[7]) end
 redis.call('EXPIRE', KEYS[1], ARGV[4])
 if KEYS[5] then
   redis.call('SET', KEYS[5], ARGV[1] .. ' ' .. fingerprint, 'EX', ARGV[5])

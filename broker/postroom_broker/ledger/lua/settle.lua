@@ -2,7 +2,7 @@
 --
 -- KEYS     1 unacked (hash)  2 its index (sorted set)  3 ids by the time they are due (sorted set)
 --          4 delayed and held messages by id (hash)  5 ids that are held (sorted set)  6 dead messages (list)
---          then for each delivery: its record (hash), its result (string)
+--          7 the queue of news (list)  then for each delivery: its record (hash), its result (string)
 -- ARGV     1 for how long (s) an open record is kept, or an ended one whose message lies in its queue again
 --          2 for how long (s) any other ended one and a result are kept
 --          then for each delivery: id, lease, what to do ("end", "retry", "hold", "bury"), its state from now on, result,
@@ -18,7 +18,8 @@ local function end_lease(lease)
 end
 
 local function settle(record, result_key, id, lease, act, state, result, where, progress, message, wait, code, reason)
-  local ended, ended_by, fence, committed = unpack(redis.call('HMGET', record, 'ended', 'ended_by', 'fence', 'committed'))
+  local known = redis.call('HMGET', record, 'ended', 'ended_by', 'fence', 'committed', 'on_outcome')
+  local ended, ended_by, fence, committed, destination = unpack(known)
   if ended then
     end_lease(lease)
     return ended_by == lease and 'ours' or 'ended'
@@ -40,7 +41,12 @@ local function settle(record, result_key, id, lease, act, state, result, where, 
   -- Removing comes first: unlike writing, a server without memory never refuses it, and what follows it.
   if act ~= 'end' or where == 'here' then end_lease(lease) end
   if act == 'end' then
-    redis.call('HDEL', record, 'committed', 'progress', 'fence')
+    if destination then
+      -- The news goes first: should it be refused, the end is still to be told. Before it comes what needs no memory.
+      redis.call('EXPIRE', record, ARGV[1])
+      hand_on(KEYS[7], id, state, code, destination)
+    end
+    redis.call('HDEL', record, 'committed', 'progress', 'fence', 'on_outcome')
     local is_nowhere = is_held
     if not is_held then
       is_nowhere = redis.call('ZREM', KEYS[3], id) + redis.call('ZREM', KEYS[5], id) > 0
@@ -79,8 +85,8 @@ local function settle(record, result_key, id, lease, act, state, result, where, 
 end
 
 local answers = {}
-for n = 1, (#KEYS - 6) / 2 do
+for n = 1, (#KEYS - 7) / 2 do
   local first = 11 * n - 8
-  answers[n] = settle(KEYS[5 + 2 * n], KEYS[6 + 2 * n], unpack(ARGV, first, first + 10))
+  answers[n] = settle(KEYS[6 + 2 * n], KEYS[7 + 2 * n], unpack(ARGV, first, first + 10))
 end
 return answers
