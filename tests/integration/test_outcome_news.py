@@ -256,7 +256,7 @@ def documented(saying: str) -> dict[str, Any]:
         for block in re.findall(r"^```python\n(.*?)^```$", DOCUMENTED, re.DOTALL | re.MULTILINE)
         if saying in block
     ]
-    names: dict[str, Any] = {}
+    names: dict[str, Any] = {"__name__": "__main__"}
     exec(text, names)  # noqa: S102 -- our own documentation
     return names
 
