@@ -97,7 +97,7 @@ format: $(STAMP) ## rewrite the code in the house format
 lock: $(STAMP) ## write requirements/*.txt anew from pyproject.toml (UPGRADE=1: with the newest versions)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	$(BIN)/uv pip compile --quiet $(LOCK_FLAGS) $(if $(UPGRADE),--upgrade) --extra dev --output-file requirements/dev.txt pyproject.toml
-	$(BIN)/uv pip compile --quiet $(LOCK_FLAGS) $(if $(UPGRADE),--upgrade) --extra worker --extra flower --constraints requirements/dev.txt --output-file requirements/worker.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet $(LOCK_FLAGS) $(if $(UPGRADE),--upgrade) --extra worker --extra flower --extra otel --constraints requirements/dev.txt --output-file requirements/worker.txt pyproject.toml
 	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' | $(BIN)/uv pip compile --quiet $(LOCK_FLAGS) --constraints requirements/dev.txt --output-file requirements/build.txt -
 	printf '%s\n' $(SERVERS) | $(BIN)/uv pip compile --quiet $(HASHES) $(if $(UPGRADE),--upgrade) --python-version $(SERVERS_PYTHON) --no-deps --only-binary :all: --output-file requirements/servers.txt -
 	@echo "Look through the difference, then: make venv"

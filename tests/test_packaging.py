@@ -100,7 +100,7 @@ def test_wheel_carries_its_licence_and_needs_aiosmtplib_only_for_its_extras(whee
     markers = {str(needed.marker) for needed in requirements if needed.name == "aiosmtplib"}
 
     assert "postroom-0.1.0.dist-info/licenses/LICENSE" in entries(wheel)
-    assert markers == {f'extra == "{extra}"' for extra in ("worker", "flower", "testing", "dev")}
+    assert markers == {f'extra == "{extra}"' for extra in ("worker", "flower", "otel", "testing", "dev")}
 
 
 def test_application_side_works_without_the_worker_extra(clean_environment: Path) -> None:

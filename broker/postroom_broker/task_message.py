@@ -11,8 +11,8 @@ import json
 import os
 import socket
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from postroom_contract.names import QUEUE_NEWS, TASK_DELIVER, TASK_TELL
 from postroom_contract.news import News
@@ -33,27 +33,38 @@ class SealedDelivery:
     retries: int = 0
     # Who is told of its end, sealed; empty: nobody.
     destination: str = ""
+    # Headers of the trace that it belongs to: random numbers, in the clear.
+    trace: Mapping[str, str] = field(default_factory=dict)
 
 
 def task_message(delivery: SealedDelivery) -> str:
     """The task as kombu keeps it in a list: Celery's message protocol 2, its body as plain JSON text."""
     arguments = [delivery.payload] if delivery.progress is None else [delivery.payload, delivery.progress]
-    return _message(TASK_DELIVER, delivery.id, delivery.id, delivery.queue, arguments, delivery.retries)
+    return _message(TASK_DELIVER, delivery.id, delivery.id, delivery.queue, arguments, delivery.retries, delivery.trace)
 
 
 def news_message(news: News, destination: str) -> str:
     """The task that tells news, in the same form, to be tried from the beginning."""
     arguments = [*news.arguments, destination]
-    return _message(TASK_TELL, news.task_id, news.id, QUEUE_NEWS, arguments, 0)
+    return _message(TASK_TELL, news.task_id, news.id, QUEUE_NEWS, arguments, 0, {})
 
 
-def _message(task: str, task_id: str, root_id: str, queue: str, arguments: Sequence[object], retries: int) -> str:  # noqa: PLR0913, PLR0917 -- what a message says
+def _message(  # noqa: PLR0913, PLR0917 -- what a message says
+    task: str,
+    task_id: str,
+    root_id: str,
+    queue: str,
+    arguments: Sequence[object],
+    retries: int,
+    trace: Mapping[str, str],
+) -> str:
     return json.dumps(
         {
             "body": json.dumps([arguments, {}, _NO_FOLLOW_UPS]),
             "content-encoding": "utf-8",
             "content-type": "application/json",
             "headers": {
+                **trace,
                 "lang": "py",
                 "task": task,
                 "id": task_id,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, Unpack
 from postroom.options import SendOptions, check_key, check_names
 from postroom.receipt import Receipt
 from postroom.settings import ProducerSettings
+from postroom.tracing import handing_over
 from postroom.tracking import Tracking
 from postroom_broker.connection import connect, without_password
 from postroom_broker.ledger.orders import Identity, Orders
@@ -120,9 +121,10 @@ class Mailer:
         delivery = make_delivery(message, session, self._settings.sessions, options)
         keyring = self._settings.keyring
         queue, destination = QUEUE_OF_PRIORITY[delivery.message.priority], delivery.seal_destination(keyring)
-        sealed = SealedDelivery(delivery.id, queue, delivery.seal(keyring), destination=destination)
-        identity = identify(delivery, key, keyring)
-        entered_id = self._orders.enter(sealed, identity, delivery.send_at, delivery.expires_at)
+        payload, identity = delivery.seal(keyring), identify(delivery, key, keyring)
+        with handing_over(queue, delivery.id) as trace:
+            sealed = SealedDelivery(delivery.id, queue, payload, destination=destination, trace=trace)
+            entered_id = self._orders.enter(sealed, identity, delivery.send_at, delivery.expires_at)
         return self.receipt(entered_id)
 
     async def asend(

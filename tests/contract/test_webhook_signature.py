@@ -45,7 +45,9 @@ def test_what_is_no_signature_is_none(header: str) -> None:
     assert not WebhookSecrets.parse(ONE).verify("m", 1, b"x", header)
 
 
-@pytest.mark.parametrize("secret", ["hush-hush", "whsec_", "whsec_!!!", "whsec_c2hvcnQ=", "c2hvcnQgYnV0IGxvbmcgZW5vdWdoIGZvciBvbmU="])
+@pytest.mark.parametrize(
+    "secret", ["hush-hush", "whsec_", "whsec_!!!", "whsec_c2hvcnQ=", "c2hvcnQgYnV0IGxvbmcgZW5vdWdoIGZvciBvbmU="]
+)
 def test_a_malformed_secret_is_told_by_its_place(secret: str) -> None:
     """And not repeated."""
     with pytest.raises(SettingsException, match="secret 2 is not of the form") as caught:

@@ -22,7 +22,7 @@ from postroom_contract.environment import Environment
 from postroom_contract.error_codes import ErrorCode
 from postroom_contract.errors import SettingsException
 from postroom_contract.names import ALL_QUEUES, QUEUE_NORMAL
-from postroom_worker import events
+from postroom_worker import events, traces
 from postroom_worker.desk import CANCEL_S, Desk, worker_settings
 from postroom_worker.log_format import spell_json, spell_warnings_json
 from postroom_worker.metrics import BrokerWatch, Endpoint, Metrics, ProcessWatch
@@ -120,6 +120,7 @@ def make_app(broker_url: str, result_url: str) -> PostroomCelery:
     app.steps["worker"].add(ShowLife)
     app.steps["worker"].add(ShowPresence)
     app.steps["worker"].add(ServeMetrics)
+    app.steps["worker"].add(MakeTraces)
     loop_draining.connect(desk.turn_away, weak=False)
     loop_stopping.connect(desk.close, weak=False)
     return app
@@ -147,6 +148,25 @@ class ShowLife(bootsteps.StartStopStep):
         """Tie the leases to the pool's loop."""
         renew_only_while(lambda: time.monotonic() - worker.pool.loop_turned_at < LONGEST_STANDSTILL_S)
         work_is(lambda: worker.pool.delivery_tags)
+
+
+class MakeTraces(bootsteps.StartStopStep):
+    """Sends spans where OpenTelemetry's variables ask for them."""
+
+    requires = (OpenOffice,)
+
+    def start(self, worker: Any) -> None:  # noqa: ARG002 -- Celery's own signature
+        """Make spans of what happens from now on."""
+        self._traces = traces.begin()
+
+    def terminate(self, worker: Any) -> None:
+        """Send the last ones."""
+        self.stop(worker)
+
+    def stop(self, worker: Any) -> None:  # noqa: ARG002
+        """Send the last ones."""
+        if self._traces is not None:
+            self._traces.close()
 
 
 class ServeMetrics(bootsteps.StartStopStep):

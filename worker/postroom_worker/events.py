@@ -48,6 +48,8 @@ class AttemptEnded:
     waited_s: float | None = None
     # By step.
     smtp_s: Mapping[str, float] = field(default_factory=dict)
+    # Where it belongs to a trace (W3C Trace Context).
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ that Celery's tracer gets. Both are sealed or public. Writing is `assignment`'s,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from postroom_broker import celery_results
@@ -37,10 +38,13 @@ class Parcel:
     payload: str
     retries: int
     progress: str | None = None  # what it came with
+    trace: Mapping[str, str] = field(default_factory=dict)  # its headers of the trace that it belongs to
 
     def again(self, progress: str | None) -> str:
         """The task message for the next attempt."""
-        return task_message(SealedDelivery(self.id, self.queue, self.payload, progress, self.retries + 1))
+        return task_message(
+            SealedDelivery(self.id, self.queue, self.payload, progress, self.retries + 1, trace=self.trace)
+        )
 
 
 def write_down(ending: Outcome | Again | Hold | Unopened, parcel: Parcel, keyring: Keyring) -> tuple[Settlement, Told]:

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from postroom_broker.ledger.claims import Claims
     from postroom_worker.delivery import Ending, Office
 
+# W3C Trace Context: both together are half a kilobyte at the most (its section 3.3.1.5).
+TRACE_HEADERS = ("traceparent", "tracestate")
+MOST_TRACE = 512
 # Under which name a request tells its task that it was revoked.
 IS_REVOKED = "postroom_is_revoked"
 
@@ -87,12 +90,14 @@ class DeliverTask(AsyncTask):
             ending = Unopened(PostroomError(ErrorCode.INTERNAL, {"reason": type(bug).__name__}))
         if isinstance(ending, Overtaken):
             raise self._overtaken(request, ending.standing)
-        parcel = Parcel(assignment.id, _queue_of(request), payload, request.retries or 0, progress)
+        trace = trace_of(request)
+        parcel = Parcel(assignment.id, _queue_of(request), payload, request.retries or 0, progress, trace)
         settlement, told = write_down(ending, parcel, office.keyring)
         standing = await assignment.settle(settlement)
         if standing in {Standing.LOST, Standing.ENDED}:
             raise self._overtaken(request, standing)
-        events.tell(_event_of(assignment.id, ending, timesheet))
+        told_event = replace(_event_of(assignment.id, ending, timesheet), traceparent=trace.get("traceparent"))
+        events.tell(told_event)
         # What is written down already, Celery neither stores nor publishes.
         request.ignore_result = is_written = standing is not None
         return _for_celery(told, settlement.act, is_written=is_written)
@@ -164,6 +169,13 @@ def _with_error(told: AttemptEnded, error: PostroomError | None) -> AttemptEnded
         return told
     shown = public(error)
     return replace(told, code=int(shown.error_code), reason=shown.reason, smtp_code=shown.smtp_code)
+
+
+def trace_of(request: Context) -> dict[str, str]:
+    """The trace context that a message brought along, to be handed on with its next attempt."""
+    found = {name: getattr(request, name, None) for name in TRACE_HEADERS}
+    # Others may write into a queue; what is no short text is no context.
+    return {name: value for name, value in found.items() if isinstance(value, str) and len(value) <= MOST_TRACE}
 
 
 def _queue_of(request: Context) -> str:
