@@ -38,6 +38,9 @@ LEASE_S = 20
 LONGEST_STANDSTILL_S = 5.0
 # A day to fetch the outcome, as the README promises.
 RESULT_EXPIRY_S = 24 * 3600
+TLS_SCHEME = "rediss://"
+# As every other connection of ours: the certificate has to be right, and for that host.
+CHECKED_TLS = {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
 # What sysexits.h calls a configuration error.
 EXIT_BAD_SETTINGS = 78
 
@@ -48,6 +51,11 @@ class PostroomCelery(Celery):
     def __init__(self, broker_url: str, result_url: str) -> None:
         super().__init__("postroom", broker=broker_url, backend=result_url, set_as_current=False)
         self._broker_url = broker_url
+        # Without this kombu takes `rediss://` and speaks in the clear, password and all; and Celery refuses such a result URL.
+        if broker_url.startswith(TLS_SCHEME):
+            self.conf.broker_use_ssl = dict(CHECKED_TLS)
+        if result_url.startswith(TLS_SCHEME):
+            self.conf.redis_backend_use_ssl = dict(CHECKED_TLS)
         self.desk: Desk
         # Celery looks here first, and only then at CELERY_RESULT_BACKEND.
         self.backend_cls = result_url
