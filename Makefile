@@ -23,7 +23,7 @@ AGAINST ?= postroom
 CHAOS ?= storm
 
 .DEFAULT_GOAL := help
-.PHONY: help venv node servers django-suite demo test check bench chaos pictures format lock clean
+.PHONY: help venv node servers django-suite demo test check bench chaos secrets pictures format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,6 +84,16 @@ bench: $(STAMP) ## measure side by side what the documents claim: ratios, median
 
 chaos: $(STAMP) ## a storm of kills, outages and SMTP faults, and a judge (SEED=1 MAILS=5400 AGAINST=stock CHAOS=quiet|kill|outage)
 	@$(BIN)/python -m tests.chaos $(CHAOS) --seed $(SEED) --mails $(MAILS) --against $(AGAINST)
+
+# Made once: what one key has sealed, no other opens. The folder is for its owner alone; compose mounts the files, and the
+# user in the container (10001) has to be able to read them.
+secrets: $(STAMP) ## make the secret files that docker-compose.yml names
+	@mkdir -p ops/secrets && chmod 700 ops/secrets
+	@test -e ops/secrets/postroom_keys || $(BIN)/postroom keygen > ops/secrets/postroom_keys
+	@test -e ops/secrets/postroom_password_keys || $(BIN)/postroom keygen > ops/secrets/postroom_password_keys
+	@test -e ops/secrets/postroom_flower_auth || $(BIN)/python -c 'import secrets; print("postroom:" + secrets.token_urlsafe(12))' > ops/secrets/postroom_flower_auth
+	@chmod 444 ops/secrets/postroom_*
+	@echo "Flower's user and password: $$(cat ops/secrets/postroom_flower_auth)"
 
 # Needs Chromium and `make node`. The system in the pictures is real, and its mails are made up.
 pictures: $(STAMP) ## take the documentation's pictures of Flower anew

@@ -4,6 +4,7 @@ A container engine is not needed. The worker's command line is run where the wor
 said of the file itself, and the broker's settings are read back from a server started with them.
 """
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,53 @@ def test_worker_gets_its_keys_from_files_that_are_never_checked_in(services: dic
 
     assert set(key_files) == {"POSTROOM_KEYS_FILE", "POSTROOM_PASSWORD_KEYS_FILE"}
     assert ignored.stdout.split() == sources
+
+
+def test_nothing_is_published_beyond_this_machine(services: dict[str, Service]) -> None:
+    """And no published port keeps a second worker from starting (`--scale worker=2`)."""
+    published = [port for service in services.values() for port in service.published]
+
+    assert len(published) == 4
+    assert [port for port in published if not port.startswith("127.0.0.1:")] == []
+    assert services["worker"].published == ()
+
+
+def test_only_the_worker_can_open_passwords(services: dict[str, Service]) -> None:
+    """The beat queues, as an application does; Flower gets no key at all."""
+    with_keys = {name: sorted(path.name for path in service.secrets.values()) for name, service in services.items()}
+
+    assert with_keys == {
+        "valkey": [],
+        "worker": ["postroom_keys", "postroom_password_keys"],
+        "beat": ["postroom_keys"],
+        "flower": ["postroom_flower_auth"],
+        "inbox": [],
+    }
+
+
+def test_what_is_for_development_starts_only_when_asked_for(services: dict[str, Service]) -> None:
+    """`docker compose up` alone sends no mail of its own, and keeps none from leaving."""
+    assert {name for name, service in services.items() if not service.profiles} == {"valkey", "worker", "flower"}
+
+
+def test_secrets_are_made_once(tmp_path: Path) -> None:
+    """`make secrets` makes what compose names, and a second time leaves it as it is."""
+    shutil.copy(ROOT / "Makefile", tmp_path / "Makefile")
+    # The tools of this tree, which the target would else install.
+    (tmp_path / "requirements").mkdir()
+    for name in ("pyproject.toml", "requirements/dev.txt"):
+        shutil.copy2(ROOT / name, tmp_path / name)
+    environment = Path(sys.executable).parent.parent
+    make = ["make", "--no-print-directory", "secrets", f"BIN={environment}/bin", f"STAMP={environment}/.installed"]
+    runs = []
+    for _ in range(2):
+        subprocess.run(
+            [*make, "--old-file", f"{environment}/.installed"], cwd=tmp_path, check=True, capture_output=True
+        )
+        runs.append({file.name: file.read_text() for file in (tmp_path / "ops" / "secrets").iterdir()})
+
+    assert runs[0] == runs[1]
+    assert set(runs[0]) == {"postroom_keys", "postroom_password_keys", "postroom_flower_auth"}
 
 
 def test_worker_image_is_built_from_what_the_tree_has_and_runs_without_root() -> None:

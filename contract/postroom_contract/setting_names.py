@@ -12,6 +12,7 @@ from collections.abc import Iterable
 # Each may be given as a file too, under its name and "_FILE".
 SETTINGS = frozenset(
     {
+        "POSTROOM_ALIVE_FILE",
         "POSTROOM_ATTACHMENT_ROOTS",
         "POSTROOM_BROKER_URL",
         "POSTROOM_COMMAND_TIMEOUT_S",

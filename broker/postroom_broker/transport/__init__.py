@@ -8,8 +8,16 @@ the process shows life, and lets messages that are not yet due wait in Redis.
 from __future__ import annotations
 
 from postroom_broker.transport.channel import Channel
-from postroom_broker.transport.custody import hand_back, renew_only_while, work_is
+from postroom_broker.transport.custody import hand_back, keepers_stand_still_s, renew_only_while, work_is
 from postroom_broker.transport.redis_transport import Transport
 from postroom_broker.transport.uri import NamedConnection
 
-__all__ = ["Channel", "NamedConnection", "Transport", "hand_back", "renew_only_while", "work_is"]
+__all__ = [
+    "Channel",
+    "NamedConnection",
+    "Transport",
+    "hand_back",
+    "keepers_stand_still_s",
+    "renew_only_while",
+    "work_is",
+]

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 
 import redis
@@ -70,6 +71,11 @@ class Custody:
             self._keeper.start()
             atexit.register(self.end)
 
+    @property
+    def standstill_s(self) -> float:
+        """Since when the keeper has not begun a round; 0 where it was never started. Redis being away is no standstill."""
+        return time.monotonic() - self._keeper.turned_at if self._is_kept else 0.0
+
     def hand_back(self, leases: list[str]) -> None:
         """Tell what is done, and put back the rest of these; a broker that is away gets them when they lapse."""
         try:
@@ -106,6 +112,11 @@ class Custody:
 
 _custodies: dict[Hashable, Custody] = {}
 _lock = threading.Lock()
+
+
+def keepers_stand_still_s() -> float:
+    """Since when one of this process's keepers renews nothing."""
+    return max([custody.standstill_s for custody in list(_custodies.values())], default=0.0)
 
 
 def custody_of(broker: Hashable, make: Callable[[], Custody]) -> Custody:

@@ -48,6 +48,8 @@ class Keeper:
         self._may_reap_at = float("inf")
         self._renew_at = self._reap_at = float("-inf")
         self._is_away = False
+        # When it last began a round, by the monotonic clock: a thread that hangs renews nothing.
+        self.turned_at = time.monotonic()
 
     def start(self) -> None:
         """Keep house from now on."""
@@ -62,6 +64,7 @@ class Keeper:
     def _keep(self) -> None:
         pause_s = 0.0
         while not self._stopping.wait(pause_s):
+            self.turned_at = time.monotonic()
             try:
                 pause_s = self.round()
             except (redis.exceptions.RedisError, OSError) as away:

@@ -18,6 +18,7 @@ from postroom.beat.schedule_file import SETTING, entries_from_env
 from postroom.mailer import Mailer
 from postroom.settings import ProducerSettings
 from postroom_broker.beats import Beats
+from postroom_contract.alive_file import AliveFile
 from postroom_contract.errors import SettingsException
 
 # As all of Postroom's programs end with wrong settings (sysexits' EX_CONFIG).
@@ -31,12 +32,14 @@ class SlotScheduler(Scheduler):
         """Read the schedule; wrong settings end the program. Celery calls it once, when it really starts."""
         try:
             self._agenda = make_agenda()
+            self._alive = AliveFile.from_env()
         except SettingsException as wrong:
             logger.critical("%s", wrong)  # without the traceback that Celery would show
             raise SystemExit(EXIT_BAD_SETTINGS) from None
 
     def tick(self, *_: Any, **__: Any) -> float:
         """Send what is due, and tell after how many seconds to come again."""
+        self._alive.touch()
         return self._agenda.tick()
 
     @property

@@ -217,6 +217,19 @@ def test_what_was_missed_is_sent_in_order_if_it_is_not_too_old(
     assert "entry ten: 3 slots after 2026-11-25 12:00:00+00:00 were missed and are too old to send" in lines
 
 
+def test_who_wants_nothing_late_gets_what_is_due(beat: BeatMaker, caplog: pytest.LogCaptureFixture) -> None:
+    """A tick is always a moment later than the slot; that is not late."""
+    entry = an_entry("prompt", Interval(60), catch_up=timedelta(0))
+    one = beat(entry)
+    one.tick()
+    with told(caplog) as lines:
+        one.tick(NOON + timedelta(seconds=61))
+        one.tick(NOON + timedelta(seconds=200))
+
+    assert queued(lines) == ["2026-11-25T12:01:00Z"]
+    assert any("2 slots after" in line for line in lines)
+
+
 def test_a_beat_of_another_file_takes_nothing_away(
     beat: BeatMaker, mailer: Mailer, caplog: pytest.LogCaptureFixture
 ) -> None:
