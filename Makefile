@@ -23,7 +23,7 @@ AGAINST ?= postroom
 CHAOS ?= storm
 
 .DEFAULT_GOAL := help
-.PHONY: help venv node servers django-suite demo test check bench chaos secrets pictures format lock clean
+.PHONY: help venv node servers django-suite demo dev test check bench chaos secrets pictures format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ servers: .servers/.installed ## fetch the Redis servers that some tests use besi
 
 demo: $(STAMP) ## send example messages through a real broker, worker and SMTP server
 	@$(BIN)/postroom demo
+
+dev: $(STAMP) ## run everything on this machine, with an inbox, until Ctrl-C
+	@$(BIN)/postroom dev
 
 test: $(STAMP) ## run the whole test suite (narrow it: make test PYTEST_ARGS="tests/contract -x")
 	@$(BIN)/pytest --numprocesses $(PYTEST_JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)

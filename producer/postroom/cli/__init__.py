@@ -9,6 +9,7 @@ import click
 from postroom.cli.beat import beat
 from postroom.cli.dead import dead
 from postroom.cli.demo import demo
+from postroom.cli.dev import dev
 from postroom.cli.doctor import doctor
 from postroom.cli.encrypt import encrypt
 from postroom.cli.failure import CommandGroup
@@ -25,6 +26,7 @@ HELP = """Send a program's mail through a queue, and learn what became of it.
     \b
     First steps:
       postroom demo                            watch it work, with nothing prepared
+      postroom dev                             everything on this machine, with an inbox
       export POSTROOM_KEYS=$(postroom keygen) POSTROOM_PASSWORD_KEYS=$(postroom keygen)
       postroom encrypt --host ...              makes the password that message.json needs
       postroom worker                          sends what is queued
@@ -52,5 +54,5 @@ def main(*, debug: bool) -> None:
     """Run one command; its own options stand behind its name."""
 
 
-for command in (demo, keygen, encrypt, send, status, schedule, held, dead, worker, beat, flower, doctor):
+for command in (demo, keygen, encrypt, send, status, schedule, held, dead, worker, beat, flower, dev, doctor):
     main.add_command(command)

