@@ -18,7 +18,8 @@ HELP = """Run a broker, a worker, an inbox and Flower on this machine, until Ctr
       source .postroom/env               in the shell of your program
       postroom send message.json         with "Session": "dev"; the mail is in the inbox
 
-    Mail goes nowhere else. Keys and what is queued are kept in the folder. With POSTROOM_SCHEDULE_FILE a beat runs too.
+    Mail goes nowhere else: sessions that POSTROOM_SESSIONS_FILE names lead to the inbox, too. Keys and what is queued are
+    kept in the folder. With POSTROOM_SCHEDULE_FILE a beat runs too.
 """
 
 
@@ -32,12 +33,11 @@ HELP = """Run a broker, a worker, an inbox and Flower on this machine, until Ctr
 )
 def dev(folder: Path) -> None:
     """Run it."""
-    from postroom.dev.run import MissingPart, run  # noqa: PLC0415 -- brings in servers
+    from postroom.dev.place import PlaceRefused  # noqa: PLC0415 -- brings in servers, as do these
+    from postroom.dev.run import MissingPart, run  # noqa: PLC0415
     from postroom.local.child import ChildFailed  # noqa: PLC0415
 
     try:
         run(folder, click.echo)
-    except (MissingPart, ChildFailed) as failed:
+    except (MissingPart, PlaceRefused, ChildFailed) as failed:
         raise CommandFailure(str(failed), ExitCode.BAD_SETTINGS) from None
-    except OSError as wrong:
-        raise CommandFailure(f"{folder} cannot be used: {wrong.strerror}", ExitCode.BAD_SETTINGS) from None

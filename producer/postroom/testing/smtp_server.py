@@ -172,6 +172,10 @@ class SmtpServer:
         """All accepted messages, in the order in which they were accepted."""
         return self._record.messages
 
+    def take_messages(self) -> tuple[MessageRecord, ...]:
+        """All accepted messages; the server forgets them and the connections that have ended, so that it may run for days."""
+        return self._record.take_messages()
+
     @property
     def connections(self) -> tuple[ConnectionRecord, ...]:
         """All connections, in the order in which they were opened."""

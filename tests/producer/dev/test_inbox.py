@@ -11,8 +11,10 @@ from urllib.error import HTTPError
 
 import pytest
 
+from postroom.dev import inbox as inbox_module
 from postroom.dev.inbox import Inbox
 from tests.conftest import require
+from tests.producer.dev.test_mail import UNREADABLE
 from tests.support.browser import Look, chromium, look_at
 
 
@@ -90,6 +92,38 @@ def test_others_names_are_not_answered(inbox: Inbox, host: str) -> None:
 def test_what_is_not_there_is_not_found(inbox: Inbox, path: str) -> None:
     """In a sentence."""
     assert get(inbox, path)[0] == 404
+
+
+def test_a_mail_that_cannot_be_read_hides_no_other(inbox: Inbox) -> None:
+    """Both are listed, as a page and for scripts, and it can be had as it came."""
+    with smtplib.SMTP("127.0.0.1", inbox.smtp_port) as client:
+        client.sendmail("a@example.com", ["b@example.com"], UNREADABLE)
+    good, bad = json.loads(get(inbox, "/api/mails")[2])
+
+    assert (good["trouble"], good["subject"]) == (None, "Your order")
+    assert "cannot be read" in bad["trouble"]
+    assert get(inbox, "/")[0] == get(inbox, "/mail/2")[0] == 200
+    assert UNREADABLE.strip() in get(inbox, "/mail/2/raw")[2]
+
+
+def test_the_oldest_go_when_there_are_too_many(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By number or by size; numbers stay, and the newest is always there."""
+    monkeypatch.setattr(inbox_module, "MOST_MAILS", 3)
+    with smtplib.SMTP("127.0.0.1", inbox.smtp_port) as client:
+        for _ in range(4):
+            client.sendmail("a@example.com", ["b@example.com"], b"Subject: s\r\n\r\nb\r\n")
+    assert [mail.number for mail in inbox.mails] == [3, 4, 5]
+    assert (get(inbox, "/mail/1")[0], get(inbox, "/mail/5")[0]) == (404, 200)
+    monkeypatch.setattr(inbox_module, "MOST_OCTETS", 10)
+    assert [mail.number for mail in inbox.mails] == [5]
+
+
+def test_a_mail_with_the_largest_attachments_is_taken(inbox: Inbox) -> None:
+    """A worker may send 25 MB of them, which are a third more on the way."""
+    with smtplib.SMTP("127.0.0.1", inbox.smtp_port) as client:
+        client.ehlo()
+
+        assert int(client.esmtp_features["size"]) > 25_000_000 * 4 / 3
 
 
 def test_a_browser_is_not_taken_in(inbox: Inbox) -> None:

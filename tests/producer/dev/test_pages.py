@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from email import message_from_bytes, policy
-
-from postroom.dev.pages import Mail, list_page, mail_page
+from postroom.dev.mail import Mail
+from postroom.dev.pages import list_page, mail_page
+from tests.producer.dev.test_mail import UNREADABLE
 
 EVIL = "<script>alert('x')</script>"
 
@@ -12,7 +12,7 @@ EVIL = "<script>alert('x')</script>"
 def a_mail(raw: bytes | None = None) -> Mail:
     """A mail whose every text is hostile."""
     text = raw or f"From: {EVIL}\r\nTo: ann@example.com\r\nSubject: {EVIL}\r\n\r\n{EVIL}\r\n".encode()
-    return Mail(1, EVIL, (EVIL,), message_from_bytes(text, policy=policy.default), text)
+    return Mail(1, EVIL, (EVIL,), text)
 
 
 def test_everything_is_escaped() -> None:
@@ -40,3 +40,11 @@ def test_an_empty_inbox_says_so() -> None:
     """And looks again."""
     assert "Nothing has come yet" in list_page([])
     assert 'http-equiv="refresh"' in list_page([])
+
+
+def test_a_mail_that_cannot_be_read_says_so() -> None:
+    """Beside the way to look at it as it came."""
+    page = mail_page(a_mail(UNREADABLE))
+
+    assert "cannot be read" in page
+    assert "/mail/1/raw" in page

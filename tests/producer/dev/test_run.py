@@ -140,4 +140,41 @@ def test_a_folder_that_cannot_be_used_is_told(tmp_path: Path) -> None:
     dev = Development(tmp_path)
 
     assert dev.process.wait(TIMEOUT_S) == 78
-    assert dev.said == "postroom: .postroom cannot be used: File exists\n"
+    assert dev.said == "postroom: .postroom is there and is no folder: remove it, or name another with --folder\n"
+
+
+def test_a_programs_own_sessions_lead_to_the_inbox(tmp_path: Path) -> None:
+    """A program is run as it is, its paths are relative, and no mail leaves; each arrival is told, without its content."""
+    (tmp_path / "sessions.toml").write_text(
+        '[sessions.shop]\nhost = "smtp.example.com"\nport = 465\nanonymous = true\n'
+    )
+    (tmp_path / "schedule.toml").write_text(
+        '[[schedule]]\nname = "x"\nevery = "1s"\nsession = "shop"\n'
+        'message = {To = "ann@example.com", From = "shop@example.com", Subject = "secret", Body = "b"}\n'
+    )
+    variables = {"POSTROOM_SESSIONS_FILE": "sessions.toml", "POSTROOM_SCHEDULE_FILE": "schedule.toml"}
+    with development(tmp_path, **variables) as dev:
+        wait_until(dev.inbox, TIMEOUT_S, "mail from the beat")
+        wait_until(
+            lambda: re.search(r"^\d\d:\d\d:\d\d  http://\S+/mail/1$", dev.said, re.MULTILINE), TIMEOUT_S, "a line"
+        )
+
+    assert "secret" not in dev.said
+    assert "sessions shop lead to the inbox" in dev.said
+
+
+def test_a_second_one_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    """The first goes on."""
+    with development(tmp_path) as dev:
+        second = subprocess.run(
+            [sys.executable, "-m", "postroom", "dev"],
+            cwd=tmp_path,
+            env=dev.environment,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+        assert second.returncode == 78
+        assert f"runs in .postroom already (process {dev.process.pid})" in second.stderr
+        assert dev.postroom("send", "-", "--wait", "30")["state"] == "sent"

@@ -1,5 +1,6 @@
 """A process of ours: watched from its start to its end, and ended whatever it thinks of it."""
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -70,3 +71,34 @@ def test_process_that_never_gets_ready_is_told(
         pytest.raises(ChildFailed, match=r"sailor is not ready after 0\.1 s"),
     ):
         sailor.wait_until_ready(lambda: False, interruption)
+
+
+def test_process_may_be_given_longer_to_end(
+    tmp_path: Path, interruption: Interruption, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker ends what it sends first."""
+    monkeypatch.setattr(child_module, "STOP_TIMEOUT_S", 0.01)
+    slow = (
+        "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.5), open('ended', 'w'), sys.exit()));"
+        f"{OBEDIENT}"
+    )
+    with Child("sailor", [sys.executable, "-c", slow], tmp_path, os.environ, stop_timeout_s=30) as sailor:
+        sailor.wait_until_ready(lambda: "here" in sailor.log(), interruption)
+
+    assert (tmp_path / "ended").exists()
+
+
+def test_process_keeps_open_what_it_is_given(tmp_path: Path, interruption: Interruption) -> None:
+    """And nothing else that we have open."""
+    held, not_held = os.pipe()
+    listing = "import os; print('here', sorted(map(int, os.listdir('/proc/self/fd'))), flush=True); import time; time.sleep(600)"
+    try:
+        with Child("sailor", [sys.executable, "-c", listing], tmp_path, os.environ, held=[held]) as sailor:
+            sailor.wait_until_ready(lambda: "here" in sailor.log(), interruption)
+            descriptors = json.loads(sailor.log().removeprefix("here "))
+    finally:
+        os.close(held)
+        os.close(not_held)
+
+    assert held in descriptors
+    assert not_held not in descriptors

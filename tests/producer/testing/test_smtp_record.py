@@ -118,3 +118,18 @@ def test_a_message_shows_its_content_only_when_asked() -> None:
     assert "hello" not in repr(message())
     assert message().parsed()["Subject"] == "hello"
     assert message().parsed().get_content() == "body\r\n"
+
+
+def test_what_is_taken_is_forgotten() -> None:
+    """Messages, and connections that have ended; numbers of connections are not given again."""
+    record = SmtpRecord()
+    ended, open_still = record.open_connection(), record.open_connection()
+    record.add_message(message())
+    ended.close("quit")
+
+    assert record.take_messages() == (message(),)
+    assert (record.messages, record.take_messages()) == ((), ())
+    assert [connection.id for connection in record.connections] == [2]
+    open_still.close("quit")
+    record.open_connection()
+    assert [connection.id for connection in record.connections] == [2, 3]
