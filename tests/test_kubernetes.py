@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from postroom_broker import keys
 from postroom_contract.names import ALL_QUEUES
 from postroom_contract.setting_names import SETTINGS
 from postroom_worker.desk import CANCEL_S
@@ -19,7 +23,6 @@ FOLDER = ROOT / "ops" / "kubernetes"
 VERSION = "1.30"
 # Not Kubernetes' own kinds: they have no schema there.
 FOREIGN = {"Kustomization", "ScaledObject", "PodMonitor"}
-TABLE = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
 
 
 def documents(name: str) -> list[dict[str, Any]]:
@@ -50,7 +53,12 @@ def test_everything_is_taken_in_or_named() -> None:
     text = (FOLDER / "kustomization.yaml").read_text(encoding="utf-8")
 
     assert [path.name for path in FOLDER.glob("*.yaml") if path.name not in text] == ["kustomization.yaml"]
-    assert set(documents("kustomization.yaml")[0]["resources"]) == {"worker.yaml", "beat.yaml", "flower.yaml"}
+    assert set(documents("kustomization.yaml")[0]["resources"]) == {
+        "worker.yaml",
+        "beat.yaml",
+        "flower.yaml",
+        "networkpolicy.yaml",
+    }
 
 
 @pytest.mark.parametrize("name", ["postroom-worker", "postroom-beat", "postroom-flower"])
@@ -93,21 +101,51 @@ def test_probes_look_at_what_the_health_check_looks_at() -> None:
     *_, check = read_services()["worker"].healthcheck
     for name in ("postroom-worker", "postroom-beat"):
         [container] = deployments()[name]["containers"]
-        *_, probe = container["livenessProbe"]["exec"]["command"]
+        *_, ready = container["readinessProbe"]["exec"]["command"]
+        *_, alive = container["livenessProbe"]["exec"]["command"]
 
-        assert probe == check.replace("$$", "$")
+        assert ready == check.replace("$$", "$")
+        assert alive == ready.replace("-n", "-z").replace("-mmin -", "-mmin +")
         assert {"name": "POSTROOM_ALIVE_FILE", "value": "/tmp/alive"} in container["env"]  # noqa: S108 -- in the container
 
 
+@pytest.mark.parametrize(
+    ("age_s", "is_ready", "is_alive"), [(None, False, True), (0, True, True), (14, True, True), (20, False, False)]
+)
+def test_a_pod_without_a_sign_is_not_ready_and_is_left_alone(
+    tmp_path: Path, age_s: float | None, *, is_ready: bool, is_alive: bool
+) -> None:
+    """It waits for Redis, or ends what it sends; only one that has shown a sign and shows it no more is killed."""
+    if age_s is not None:
+        (tmp_path / "alive").touch()
+        os.utime(tmp_path / "alive", (time.time() - age_s, time.time() - age_s))
+    [container] = deployments()["postroom-worker"]["containers"]
+    found = {}
+    for name in ("readinessProbe", "livenessProbe"):
+        command = [word.replace("/tmp/alive", str(tmp_path / "alive")) for word in container[name]["exec"]["command"]]  # noqa: S108
+        found[name] = subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+    assert found == {"readinessProbe": is_ready, "livenessProbe": is_alive}
+
+
+def test_the_network_policy_is_for_all_pods_and_lets_metrics_be_read() -> None:
+    """By names that the deployments have."""
+    [policy] = documents("networkpolicy.yaml")
+    [selected] = policy["spec"]["podSelector"]["matchExpressions"]
+    [[port]] = [rule["ports"] for rule in policy["spec"]["ingress"]]
+
+    assert selected["values"] == ["postroom-worker", "postroom-beat", "postroom-flower"]
+    assert set(selected["values"]) == set(deployments())
+    assert port["port"] in {each["name"] for each in deployments()["postroom-worker"]["containers"][0]["ports"]}
+
+
 def test_the_scaler_counts_every_queue_and_what_workers_hold() -> None:
-    """By names that the code has; and never scales to none, because somebody has to look for what falls due."""
+    """By names that the code has, at an address of its own; and never to none, for somebody has to look for what falls due."""
     [scaler] = documents("keda.yaml")
     triggers = scaler["spec"]["triggers"]
-    lists = [each["metadata"]["listName"] for each in triggers if each["type"] == "redis"]
-    [query] = [each["metadata"]["query"] for each in triggers if each["type"] == "prometheus"]
 
-    assert lists == list(ALL_QUEUES)
-    assert "`postroom_leased_messages`" in TABLE
-    assert query == "max(postroom_leased_messages)"
+    assert [each["metadata"]["listName"] for each in triggers] == [*ALL_QUEUES, keys.UNACKED_INDEX]
+    assert {each["type"] for each in triggers} == {"redis"}
+    assert all(":" in each["metadata"]["address"] for each in triggers)
     assert scaler["spec"]["minReplicaCount"] >= 1
     assert scaler["spec"]["scaleTargetRef"]["name"] in deployments()

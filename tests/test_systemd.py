@@ -12,7 +12,9 @@ import pytest
 from postroom.cli import main
 from postroom.cli.output import ExitCode
 from postroom_contract.setting_names import SETTINGS
+from postroom_worker.app import LONGEST_STANDSTILL_S
 from postroom_worker.desk import CANCEL_S
+from postroom_worker.health import SHOW_EVERY_S
 from postroom_worker.pool import DRAIN_S, LAST_WORDS_S, RECORD_S
 from tests.conftest import require
 from tests.support.post import ROOT
@@ -59,3 +61,13 @@ def test_the_worker_has_time_to_end() -> None:
     [worker] = [unit for unit in UNITS if "worker" in unit.name]
 
     assert float(lines(worker)["TimeoutStopSec"]) > DRAIN_S + CANCEL_S + RECORD_S + LAST_WORDS_S
+
+
+@pytest.mark.parametrize("unit", [unit for unit in UNITS if "flower" not in unit.name], ids=lambda unit: unit.name)
+def test_one_that_hangs_is_started_anew(unit: Path) -> None:
+    """What it tells systemd is tested where it tells it; the unit has to let it, and must not end one that waits for Redis."""
+    told = lines(unit)
+
+    assert (told["Type"], told["TimeoutStartSec"]) == ("notify", "infinity")
+    assert float(told["WatchdogSec"]) >= 2 * (LONGEST_STANDSTILL_S + SHOW_EVERY_S)
+    assert "AF_UNIX" in told["RestrictAddressFamilies"].split()

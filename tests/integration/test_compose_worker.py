@@ -51,9 +51,13 @@ def test_the_workers_command_line_sends_with_keys_from_files(
     with worker, post.mailer() as mailer:
         outcome = mailer.send(a_message(), post.session(tls_server)).outcome(timeout=30)
         assert service.is_healthy_on_host(alive_file=alive)
-    os.utime(alive, (time.time() - 20, time.time() - 20))
+        os.utime(alive, (time.time() - 20, time.time() - 20))
+        wait_until(lambda: service.is_healthy_on_host(alive_file=alive), 10, "the next sign")
 
     assert isinstance(outcome, Sent)
+    assert not Path(alive).exists()
+    Path(alive).touch()
+    os.utime(alive, (time.time() - 20, time.time() - 20))
     assert not service.is_healthy_on_host(alive_file=alive)
 
 

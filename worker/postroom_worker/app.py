@@ -24,6 +24,7 @@ from postroom_contract.errors import SettingsException
 from postroom_contract.names import ALL_QUEUES, QUEUE_NORMAL
 from postroom_worker import events, traces
 from postroom_worker.desk import CANCEL_S, Desk, worker_settings
+from postroom_worker.health import ShowHealth
 from postroom_worker.log_format import spell_json, spell_warnings_json
 from postroom_worker.metrics import BrokerWatch, Endpoint, Metrics, ProcessWatch
 from postroom_worker.pool import loop_draining, loop_stopping
@@ -127,6 +128,7 @@ def make_app(broker_url: str, result_url: str) -> PostroomCelery:
     app.steps["worker"].add(OpenOffice)
     app.steps["worker"].add(ShowLife)
     app.steps["worker"].add(ShowPresence)
+    app.steps["worker"].add(ShowHealth)
     app.steps["worker"].add(ServeMetrics)
     app.steps["worker"].add(MakeTraces)
     loop_draining.connect(desk.turn_away, weak=False)

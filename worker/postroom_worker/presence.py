@@ -1,4 +1,4 @@
-"""The worker tells every few seconds that it lives: Redis, for `postroom doctor`, and a file, for a container's health check.
+"""The worker tells Redis every few seconds that it lives, so that `postroom doctor` can count workers and compare keys.
 
 Owns the thread that does it and its place in the life of a Celery worker. What is told, and under which key, is
 `postroom_broker.presence`'s. Nothing depends on it: where Redis is away it is told later, and a failure only loses a line
@@ -18,8 +18,6 @@ from celery import bootsteps
 
 from postroom_broker.connection import connect
 from postroom_broker.presence import SHOW_EVERY_S, Presence, show, withdraw
-from postroom_broker.transport import keepers_stand_still_s
-from postroom_contract.alive_file import STALE_S, AliveFile
 from postroom_contract.errors import BrokerUnavailable
 
 logger = logging.getLogger(__name__)
@@ -35,7 +33,6 @@ class Beat:
         self._client = connect(url)
         self._presence = presence
         self._standstill_s = standstill_s
-        self._alive = AliveFile.from_env()
         # Two workers may have the same name; an operator is told of both.
         self._id = uuid.uuid4().hex[:12]
         self._stopping = threading.Event()
@@ -53,12 +50,8 @@ class Beat:
     def _beat(self) -> None:
         is_away = False
         while True:
-            standstill_s = self._standstill_s()
-            # Also while Redis is away: killing the worker would not bring it back, and lose what it has in hand.
-            if max(standstill_s, keepers_stand_still_s()) < STALE_S:
-                self._alive.touch()
             try:
-                show(self._client, self._id, self._presence.standing_still_for(standstill_s))
+                show(self._client, self._id, self._presence.standing_still_for(self._standstill_s()))
                 is_away = False
             except BrokerUnavailable as away:
                 if not is_away:

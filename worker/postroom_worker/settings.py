@@ -16,6 +16,7 @@ from postroom_broker.connection import read_urls
 from postroom_contract.address import to_wire
 from postroom_contract.attachment import MOST_ATTACHMENT_BYTES
 from postroom_contract.environment import Environment
+from postroom_contract.sign_of_life import read_alive_file
 from postroom_contract.webhook_signature import WebhookSecrets
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ class WorkerSettings:
     metrics_host: str
     metrics_port: int
     log_format: LogFormat
+    # The file that shows that the worker works.
+    alive_file: Path | None
     # What webhooks are signed with, and where the calls of hosts' own Celery tasks go.
     webhook_secrets: WebhookSecrets
     on_outcome_broker_url: str = field(repr=False)
@@ -97,6 +100,7 @@ class WorkerSettings:
             "metrics_host": environment.text("POSTROOM_METRICS_HOST", "127.0.0.1"),
             "metrics_port": count("POSTROOM_METRICS_PORT", 0, least=0, most=65535),
             "log_format": read_log_format(environment),
+            "alive_file": read_alive_file(environment),
             "webhook_secrets": _read_secrets(environment),
             "on_outcome_broker_url": environment.text("POSTROOM_ON_OUTCOME_BROKER_URL", broker_url),
         }

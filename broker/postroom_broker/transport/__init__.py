@@ -8,7 +8,13 @@ the process shows life, and lets messages that are not yet due wait in Redis.
 from __future__ import annotations
 
 from postroom_broker.transport.channel import Channel
-from postroom_broker.transport.custody import hand_back, keepers_stand_still_s, renew_only_while, work_is
+from postroom_broker.transport.custody import (
+    hand_back,
+    keepers_stand_still_s,
+    renew_only_while,
+    shows_life,
+    work_is,
+)
 from postroom_broker.transport.redis_transport import Transport
 from postroom_broker.transport.uri import NamedConnection
 
@@ -19,5 +25,6 @@ __all__ = [
     "hand_back",
     "keepers_stand_still_s",
     "renew_only_while",
+    "shows_life",
     "work_is",
 ]

@@ -43,6 +43,7 @@ class Agenda:
         mailer: AnyMailer,
         beats: Beats,
         clock: Callable[[datetime], datetime] = lambda server_time: server_time,
+        progress: Callable[[], None] = lambda: None,
     ) -> None:
         """Begin.
 
@@ -51,11 +52,13 @@ class Agenda:
             mailer: what queues it.
             beats: where it stands up to when all is done.
             clock: what time it is when it is this late at the server; its own time, unless somebody tries out another day.
+            progress: told of each slot that was sent: half a day of missed ones may take minutes, in which the beat works.
         """
         self._watches = [Watch(entry) for entry in entries]
         self._mailer = mailer
         self._beats = beats
         self._clock = clock
+        self._progress = progress
         self._is_away = False
 
     def tick(self) -> float:
@@ -93,6 +96,7 @@ class Agenda:
         for slot in entry.rhythm.between(done_until, now):
             self._send(entry, slot)
             one.done_until = slot.at
+            self._progress()
         one.done_until = max(one.done_until or now, now)
 
     def _leave_out(self, entry: Entry, after: datetime, until: datetime) -> None:

@@ -18,8 +18,8 @@ from postroom.beat.schedule_file import SETTING, entries_from_env
 from postroom.mailer import Mailer
 from postroom.settings import ProducerSettings
 from postroom_broker.beats import Beats
-from postroom_contract.alive_file import AliveFile
 from postroom_contract.errors import SettingsException
+from postroom_contract.sign_of_life import SignOfLife
 
 # As all of Postroom's programs end with wrong settings (sysexits' EX_CONFIG).
 EXIT_BAD_SETTINGS = 78
@@ -31,16 +31,23 @@ class SlotScheduler(Scheduler):
     def setup_schedule(self) -> None:
         """Read the schedule; wrong settings end the program. Celery calls it once, when it really starts."""
         try:
-            self._agenda = make_agenda()
-            self._alive = AliveFile.from_env()
+            self._sign = SignOfLife.from_env()
+            self._agenda = make_agenda(self._sign)
         except SettingsException as wrong:
             logger.critical("%s", wrong)  # without the traceback that Celery would show
             raise SystemExit(EXIT_BAD_SETTINGS) from None
 
     def tick(self, *_: Any, **__: Any) -> float:
         """Send what is due, and tell after how many seconds to come again."""
-        self._alive.touch()
-        return self._agenda.tick()
+        pause_s = self._agenda.tick()
+        # A tick ends without Redis, too: a beat that is away from it works, and goes on when it is back.
+        self._sign.show()
+        return pause_s
+
+    def close(self) -> None:
+        """Celery ends it, after a signal."""
+        self._sign.withdraw()
+        super().close()
 
     @property
     def info(self) -> str:
@@ -48,8 +55,11 @@ class SlotScheduler(Scheduler):
         return f"    . {SETTING} -> {os.environ.get(SETTING, '')}"
 
 
-def make_agenda() -> Agenda:
+def make_agenda(sign: SignOfLife) -> Agenda:
     """The agenda that the environment asks for.
+
+    Args:
+        sign: what shows that the beat works, also in the middle of a long tick.
 
     Raises:
         SettingsException: something is missing or wrong; all of it is listed.
@@ -57,4 +67,4 @@ def make_agenda() -> Agenda:
     settings = ProducerSettings.from_env()
     entries = entries_from_env()
     beat = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-    return Agenda(entries, Mailer(settings), Beats(settings.broker_url, beat))
+    return Agenda(entries, Mailer(settings), Beats(settings.broker_url, beat), progress=sign.show)

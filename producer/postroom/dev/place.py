@@ -101,7 +101,10 @@ class Place:
             smtp_port: the inbox's.
             names: sessions that lead to the inbox, besides `dev`.
         """
-        tables = [_SESSION.format(name=json.dumps(name, ensure_ascii=False), port=smtp_port) for name in sorted({SESSION, *names})]
+        tables = [
+            _SESSION.format(name=json.dumps(name, ensure_ascii=False), port=smtp_port)
+            for name in sorted({SESSION, *names})
+        ]
         self._write(self.sessions, "\n".join(["# Written anew at each start: all lead to the inbox.", *tables]))
         settings = {
             "POSTROOM_BROKER_URL": broker_url,

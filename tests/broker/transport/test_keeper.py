@@ -1,5 +1,6 @@
 """The keeper, round by round and as a thread, on a real server."""
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -131,3 +132,23 @@ def test_the_keeper_outlives_a_bug(client: Any, caplog: pytest.LogCaptureFixture
         keeper.stop()
     assert "RuntimeError ended a round of the keeper" in caplog.text
     client.delete(NAMES.unacked, NAMES.index)
+
+
+def test_its_turns_are_told_whatever_comes_of_them(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rounds that fail are turns too; one that hangs is none."""
+    gate = threading.Event()
+    keeper, leases = make(client)
+    monkeypatch.setattr(leases, "renew", _fails)
+    keeper.start()
+    for _ in range(2):
+        turned_at = keeper.turned_at
+        wait_until(lambda turned_at=turned_at: keeper.turned_at > turned_at, 10, "a round that fails")  # type: ignore[misc]
+    monkeypatch.setattr(leases, "renew", gate.wait)
+    wait_until(lambda: time.monotonic() - keeper.turned_at > 1.5, 10, "a round that hangs")
+    gate.set()
+    wait_until(lambda: time.monotonic() - keeper.turned_at < 1, 10, "the next round")
+    keeper.stop()
+
+
+def _fails() -> None:
+    raise ConnectionError

@@ -52,6 +52,19 @@ def test_it_ticks_with_what_the_environment_names(environment: Path, redis_url: 
     assert {path.name for path in environment.iterdir()} == {"schedule.toml", "sessions.toml"}
 
 
+def test_it_shows_that_it_works_at_each_tick(environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From its first tick to its end, and without Redis as well: it goes on when Redis is back."""
+    sign = environment / "alive"
+    monkeypatch.setenv("POSTROOM_ALIVE_FILE", str(sign))
+    monkeypatch.setenv("POSTROOM_BROKER_URL", "redis://127.0.0.1:1/0")
+    scheduler = make()
+    assert not sign.exists()
+    scheduler.tick()
+    assert sign.exists()
+    scheduler.close()
+    assert not sign.exists()
+
+
 def test_for_its_banner_it_needs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Celery makes one more only to show it."""
     monkeypatch.setenv("POSTROOM_SCHEDULE_FILE", "/etc/schedule.toml")
