@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
 # The variables that `ProducerSettings` reads and a host may set; each may be a file's path, as `..._FILE`, too.
 _FILE = "_FILE"
-_NAMES = ("POSTROOM_BROKER_URL", "POSTROOM_RESULT_URL", "POSTROOM_KEYS", "POSTROOM_SESSIONS_FILE")
+_NAMES = (
+    "POSTROOM_BROKER_URL",
+    "POSTROOM_RESULT_URL",
+    "POSTROOM_KEYS",
+    "POSTROOM_SESSIONS_FILE",
+    "POSTROOM_ON_OUTCOME",
+)
 VARIABLES = frozenset(name + ending for name in _NAMES for ending in ("", _FILE))
 
 

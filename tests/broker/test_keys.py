@@ -14,9 +14,9 @@ def test_the_transport_goes_by_the_same_names() -> None:
 
 
 def test_each_of_them_may_stay_and_no_record_of_a_delivery_may() -> None:
-    """They are gone when they are empty; what tells of workers has an expiry, and so has a record."""
+    """They are gone when they are empty; what tells of workers and beats has an expiry, and so has a record."""
     names = {value for name, value in vars(keys).items() if name.isupper()}
 
-    assert len(names) == 7
-    assert {name for name in names if not may_stay(name)} == {keys.WORKERS}
+    assert len(names) == 9
+    assert {name for name in names if not may_stay(name)} == {keys.WORKERS, keys.BEATS, keys.BEAT_MARKS}
     assert not any(may_stay(name) for name in ("postroom.delivery.an-id", "postroom.idempotency.a-hash"))

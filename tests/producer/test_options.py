@@ -25,7 +25,8 @@ def test_a_name_that_is_none_is_told_with_those_that_are() -> None:
         check_names(["expires_at", "sent_at"])
 
     assert str(caught.value) == (
-        "send() has no keyword 'sent_at'; it has close_session, send_at, expires_at, on_unknown, idempotency_key, receipt_id"
+        "send() has no keyword 'sent_at'; it has close_session, send_at, expires_at, on_unknown, "
+        "on_outcome, idempotency_key, receipt_id"
     )
 
 

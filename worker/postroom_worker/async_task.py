@@ -121,9 +121,10 @@ class SafeRequest(Request):
     Its events tell somebody who looks only at Flower how it ended.
     """
 
+    _is_expected = False
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._is_expected = False
         self._argsrepr = self._kwargsrepr = SEALED
         self.request_dict.update(argsrepr=SEALED, kwargsrepr=SEALED)
 

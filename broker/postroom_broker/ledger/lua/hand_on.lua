@@ -3,6 +3,10 @@
 --
 -- It is a message as `task_message.py` makes them, with what is public and the sealed destination. Its id is a UUID of the
 -- delivery's id (version 5, RFC 9562), the same however often it is told.
+--
+-- KEYS     none of its own: it is told which
+-- ARGV     none of its own
+-- Returns  nothing; it defines `hand_on(queue, id, state, code, destination)`
 local NAMESPACE = '\106\177\145\247\000\013\070\051\152\054\198\212\187\076\013\203'
 
 local function news_id(id)
