@@ -7,6 +7,7 @@ broker, so that a host's `CELERY_...` variables change nothing. The host's worke
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 # A broker that is away is tried again later, by our own table: a thread waits for it meanwhile.
 CONNECT_TIMEOUT_S = 5.0
+# A call takes a millisecond where the broker is there.
+THREADS = 4
 
 
 class HostTasks:
@@ -28,17 +31,20 @@ class HostTasks:
     def __init__(self, broker_url: str) -> None:
         self._broker_url = broker_url
         self._app: Any = None
+        # Threads of their own: a broker that is away would keep the loop's from looking up mail servers.
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="postroom-news")
 
     async def call(self, task: HostTask, news: News) -> Answer:
         """Tell a host, once."""
         try:
-            await asyncio.to_thread(self._publish, task, news)
+            await asyncio.get_running_loop().run_in_executor(self._threads, self._publish, task, news)
         except (OperationalError, OSError) as away:
             return Answer(reason=type(away).__name__)
         return Answer()
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; a call that still waits for its broker is not waited for."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
         if self._app is not None:
             self._app.close()
 
