@@ -165,8 +165,9 @@ def test_a_browser_shows_it_readably(watched: Watched) -> None:
     failed, retried = watched.receipts["wrong password"].id, watched.receipts["busy"].id
     tasks, workers, failure, retry = look_at(
         [
-            Look(f"{watched.url}/tasks", "#tasks-table tbody tr td"),
-            Look(f"{watched.url}/workers", "#workers-table tbody tr td"),
+            # A table first says that it is empty, then asks for its rows.
+            Look(f"{watched.url}/tasks", f"#tasks-table tbody tr:has-text('{failed}')"),
+            Look(f"{watched.url}/workers", "#workers-table tbody tr:has-text('postroom@')"),
             Look(f"{watched.url}/task/{failed}"),
             Look(f"{watched.url}/task/{retried}"),
         ],
