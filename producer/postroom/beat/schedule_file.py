@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from postroom.beat.crontab import Crontab, NoCrontab
+from postroom.beat.crontab import Crontab
+from postroom.beat.crontab_line import NoCrontab
 from postroom.beat.duration import read_duration
 from postroom.beat.entry import Entry
 from postroom.beat.slots import Interval, Rhythm
