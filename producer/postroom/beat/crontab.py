@@ -11,10 +11,9 @@ import calendar
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from typing import Literal
-from zoneinfo import ZoneInfo
 
 from postroom.beat.crontab_line import NoCrontab, read_line
 from postroom.beat.slots import Slot
@@ -44,10 +43,10 @@ class Crontab:
     months: frozenset[int]
     days_of_week: frozenset[int]
     days: Days
-    zone: ZoneInfo
+    zone: tzinfo
 
     @classmethod
-    def read(cls, line: str, zone: ZoneInfo, days: Days | None) -> Crontab:
+    def read(cls, line: str, zone: tzinfo, days: Days | None) -> Crontab:
         """Read a line.
 
         Raises:
@@ -120,13 +119,13 @@ def _slots_on(crontab: Crontab, day: date) -> tuple[Slot, ...]:
     return tuple(sorted(crontab.slots_of(day)))
 
 
-def _when_shown(wall: datetime, zone: ZoneInfo) -> list[datetime]:
+def _when_shown(wall: datetime, zone: tzinfo) -> list[datetime]:
     """When the clocks of a zone show a time, in UTC: never, once or twice."""
     guesses = sorted({wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)})
     return [at for at in guesses if at.astimezone(zone).replace(tzinfo=None) == wall]
 
 
-def _end_of_gap(wall: datetime, zone: ZoneInfo) -> datetime:
+def _end_of_gap(wall: datetime, zone: tzinfo) -> datetime:
     """When the clocks skipped a time, in UTC."""
     # What the clocks would show if they had changed before, and if they had not yet: the change lies between.
     before, after = sorted(wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))

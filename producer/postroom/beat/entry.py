@@ -10,9 +10,8 @@ import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from postroom.beat.slots import Rhythm, Slot
 from postroom.beat.template import fill, words_of
@@ -29,7 +28,7 @@ class Entry:
 
     name: str
     rhythm: Rhythm
-    zone: ZoneInfo
+    zone: tzinfo
     session: str
     # The block's JSON for the message; with words to be filled where `is_template`.
     message: Mapping[str, Any] = field(repr=False)

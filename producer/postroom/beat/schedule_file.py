@@ -11,10 +11,10 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from postroom.beat.crontab import Crontab
 from postroom.beat.crontab_line import NoCrontab
@@ -51,14 +51,19 @@ KNOWN = (*_KEYS, "expires_after", *_OPTIONS, "enabled")
 _TRIAL = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def entries_from_env() -> list[Entry]:
+def entries_from_env(environment: Environment | None = None) -> list[Entry]:
     """The entries that the environment names, and at least one.
+
+    Args:
+        environment: what the sessions and other settings were read with, so that all mistakes are told together.
 
     Raises:
         SettingsException: something is missing or wrong; all of it is listed.
     """
-    environment = Environment()
-    entries = read_schedule(environment, read_sessions(environment))
+    own = Environment()
+    sessions = read_sessions(own)
+    environment = environment or own
+    entries = read_schedule(environment, sessions)
     environment.refuse_mistakes()
     if not entries:
         detail = f"{SETTING} names no entry to send (docs/beat.md shows a file)"
@@ -159,15 +164,20 @@ class Reading:
         if not isinstance(self.table.get("enabled", True), bool):
             yield "enabled is true or false"
 
-    def _zone(self) -> ZoneInfo:
+    def _zone(self) -> tzinfo:
         name = self.table.get("timezone", "UTC")
+        if name == "UTC":
+            return UTC  # known where no other zone is, as in the smallest containers
         try:
             return ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
-            self.mistakes.append('timezone is no zone that this machine knows (write "Europe/Berlin"; see tzdata)')
-            return ZoneInfo("UTC")
+            if available_timezones():
+                self.mistakes.append('timezone is no zone that this machine knows (write "Europe/Berlin")')
+            else:
+                self.mistakes.append("timezone: this machine knows no zones but UTC; pip install tzdata")
+            return UTC
 
-    def _rhythm(self, zone: ZoneInfo) -> Rhythm | None:
+    def _rhythm(self, zone: tzinfo) -> Rhythm | None:
         line, every, days = (self.table.get(key) for key in ("crontab", "every", "days"))
         if (line is None) == (every is None):
             self.mistakes.append('give either crontab = "30 7 * * mon" or every = "15m"')
@@ -248,10 +258,15 @@ class Reading:
             yield from (f"template: {mistake}" for mistake in wrong)
             return
         try:
-            make_delivery(entry.message_for(slot), entry.session, self.sessions, entry.options_for(slot))
+            message = entry.message_for(slot)
+            make_delivery(message, entry.session, self.sessions, entry.options_for(slot))
         except PostroomError as refused:
             mistakes = refused.mistakes or [{"message": str(refused)}]
             yield from (str(mistake["message"]) for mistake in mistakes)
+            return
+        if message.message_id is not None:
+            # Many servers drop what comes with an id that they have seen.
+            yield "MessageId would be the same each time: leave it out, and each mail gets its own"
 
 
 def _options(table: Mapping[str, Any]) -> SendOptions:
