@@ -39,6 +39,8 @@ class Entry:
     # How long after its slot a mail is not worth sending any more.
     expires_after: timedelta | None = None
     options: SendOptions = field(default_factory=SendOptions)
+    # Whether it is sent; one that is not is done all the same, so that nothing was missed when it is switched on again.
+    is_enabled: bool = True
 
     def delivery_id(self, slot: Slot) -> str:
         """The id of the delivery for a slot: the same wherever, and however often, it is worked out."""

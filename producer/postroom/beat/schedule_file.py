@@ -65,14 +65,14 @@ def entries_from_env(environment: Environment | None = None) -> list[Entry]:
     environment = environment or own
     entries = read_schedule(environment, sessions)
     environment.refuse_mistakes()
-    if not entries:
+    if not any(entry.is_enabled for entry in entries):
         detail = f"{SETTING} names no entry to send (docs/beat.md shows a file)"
         raise SettingsException(ErrorCode.BAD_SETTINGS, {"detail": detail})
     return entries
 
 
 def read_schedule(environment: Environment, sessions: Mapping[str, BasicEmailSessionDetails]) -> list[Entry]:
-    """The entries of the file that POSTROOM_SCHEDULE_FILE names, without those that are switched off."""
+    """The entries of the file that POSTROOM_SCHEDULE_FILE names, with those that are switched off."""
     path = environment.text(SETTING)
     if not path:
         return []
@@ -91,14 +91,14 @@ def read_schedule(environment: Environment, sessions: Mapping[str, BasicEmailSes
         environment.mistakes.append(f"{SETTING} holds something else than tables [[schedule]]")
         return []
     readings = [Reading(table, Path(path).parent, sessions) for table in tables]
-    entries = [(reading, reading.entry()) for reading in readings]
+    entries = [reading.entry() for reading in readings]
     for number, reading in enumerate(readings, 1):
         about = f"entry {reading.name!r}" if reading.name else f"entry {number}"
         environment.mistakes.extend(f"{about} in {SETTING}: {mistake}" for mistake in reading.mistakes)
     names = [reading.name for reading in readings if reading.name]
     for name in sorted({name for name in names if names.count(name) > 1}):
         environment.mistakes.append(f"{SETTING} has several entries named {name!r}")
-    return [entry for reading, entry in entries if entry is not None and reading.is_enabled]
+    return [entry for entry in entries if entry is not None]
 
 
 def _tables(document: Mapping[str, Any]) -> list[Mapping[str, Any]] | None:
@@ -121,11 +121,6 @@ class Reading:
         """The entry's name; empty where it has none that may be shown."""
         name = self.table.get("name")
         return name if isinstance(name, str) and _NAME.fullmatch(name) else ""
-
-    @property
-    def is_enabled(self) -> bool:
-        """Whether it is to be sent."""
-        return self.table.get("enabled", True) is not False
 
     def entry(self) -> Entry | None:
         """The entry; None where there are mistakes."""
@@ -151,6 +146,7 @@ class Reading:
             catch_up=catch_up,
             expires_after=expires_after,
             options=_options(self.table),
+            is_enabled=self.table.get("enabled", True),
         )
         self.mistakes += self._trial(entry)
         return None if self.mistakes else entry

@@ -13,7 +13,8 @@ from typing import Any
 
 from celery.beat import Scheduler
 
-from postroom.beat.agenda import Agenda, logger
+from postroom.beat.agenda import Agenda
+from postroom.beat.events import logger
 from postroom.beat.schedule_file import SETTING, entries_from_env
 from postroom.mailer import Mailer
 from postroom.settings import ProducerSettings

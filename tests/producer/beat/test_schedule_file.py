@@ -86,9 +86,11 @@ template = {To = "ann@example.com", From = "shop@example.com", Subject = "$shop 
     assert entry.message_for(Interval(900).next(NOW)).subject == "Ann's 1"
 
 
-def test_an_entry_that_is_switched_off_is_read_and_left_out(tmp_path: Path) -> None:
+def test_an_entry_that_is_switched_off_is_read_all_the_same(tmp_path: Path) -> None:
     """Its mistakes are told all the same, so that switching it on brings no surprise."""
-    assert read(GOOD + "enabled = false", tmp_path) == ([], [])
+    [entry], told = read(GOOD + "enabled = false", tmp_path)
+
+    assert (entry.is_enabled, told) == (False, [])
     assert mistakes('enabled = false\ncatch_up = "x"', tmp_path)
 
 
@@ -201,4 +203,12 @@ def test_without_a_file_or_entries_nothing_starts(monkeypatch: pytest.MonkeyPatc
         entries_from_env()
     monkeypatch.setenv("POSTROOM_SCHEDULE_FILE", str(tmp_path / "none.toml"))
     with pytest.raises(SettingsException, match="cannot be read"):
+        entries_from_env()
+    (tmp_path / "sessions.toml").write_text(
+        '[sessions.shop]\nhost = "h"\nport = 25\nanonymous = true\n', encoding="utf-8"
+    )
+    (tmp_path / "off.toml").write_text(GOOD + "enabled = false", encoding="utf-8")
+    monkeypatch.setenv("POSTROOM_SESSIONS_FILE", str(tmp_path / "sessions.toml"))
+    monkeypatch.setenv("POSTROOM_SCHEDULE_FILE", str(tmp_path / "off.toml"))
+    with pytest.raises(SettingsException, match="names no entry"):
         entries_from_env()
