@@ -50,15 +50,21 @@ class ProducerSettings:
             SettingsException: something is missing or wrong; all of it is listed.
         """
         environment = Environment(variables)
+        settings = cls.read(environment)
+        environment.refuse_mistakes()
+        assert settings is not None  # a missing ring is a mistake, and was refused
+        return settings
+
+    @classmethod
+    def read(cls, environment: Environment) -> Self | None:
+        """The same for who has more to read, and refuses all mistakes together; None without a key ring, which is one."""
         keyring = environment.keyring("POSTROOM_KEYS")
         sessions = read_sessions(environment)
         broker_url, result_url = read_urls(environment)
         on_outcome = environment.text("POSTROOM_ON_OUTCOME")
         if on_outcome:
             environment.checked(lambda: check_setting(on_outcome), "POSTROOM_ON_OUTCOME")
-        environment.refuse_mistakes()
-        assert keyring is not None  # a missing ring is a mistake, and was refused
-        return cls(broker_url, result_url, keyring, sessions, on_outcome or None)
+        return None if keyring is None else cls(broker_url, result_url, keyring, sessions, on_outcome or None)
 
 
 def read_sessions(environment: Environment) -> dict[str, BasicEmailSessionDetails]:

@@ -2,34 +2,35 @@
 
 Owns the rule for those days. Who names hours is due once a day at each of them: a time that the clocks skip is due right
 after, and one that they show twice is due the first time. Who is due in every hour follows real time: no slot where the
-clocks skip, and one each time where they show it twice. The fields are read by Celery's own parser. Nothing here has a clock.
+clocks skip, and one each time where they show it twice. How a line is read is `crontab_line`'s. Nothing here has a clock.
 """
 
 from __future__ import annotations
 
+import calendar
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, Literal
-from zoneinfo import ZoneInfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
+from typing import Literal
 
-from celery.schedules import ParseException
-from celery.schedules import crontab as celery_crontab
-
+from postroom.beat.crontab_line import NoCrontab, read_line
 from postroom.beat.slots import Slot
 
 # Which days count where a line restricts both the day of the month and the day of the week.
 Days = Literal["both", "either"]
 
 _EVERY_HOUR = 24
-# The 29th of February comes again after eight years at the latest (1896 and 1904, 2096 and 2104).
-_LONGEST_WAIT = timedelta(days=8 * 366)
+# The 29th of February comes again after eight years at the latest (1896 and 1904, 2096 and 2104); on a given day of the week,
+# after forty (across the same gap).
+_LONGEST_WAIT = timedelta(days=41 * 366)
+# February as in a leap year.
+_DAYS_IN_MONTH = {month: calendar.monthrange(2024, month)[1] for month in range(1, 13)}
+# Three days of a hundred entries; one that is due each minute takes some 300 kB a day.
+_KEPT_DAYS = 300
 # Farther from UTC is no place on earth, so a local date has begun and ended everywhere within this.
 _DAY = timedelta(days=1)
-
-
-class NoCrontab(ValueError):
-    """A text is no crontab line; the error's text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +43,17 @@ class Crontab:
     months: frozenset[int]
     days_of_week: frozenset[int]
     days: Days
-    zone: ZoneInfo
+    zone: tzinfo
 
     @classmethod
-    def read(cls, line: str, zone: ZoneInfo, days: Days | None) -> Crontab:
+    def read(cls, line: str, zone: tzinfo, days: Days | None) -> Crontab:
         """Read a line.
 
         Raises:
             NoCrontab: it cannot be read, has no date, or can be read in two ways.
         """
+        minutes, hours, days_of_month, months, days_of_week = read_line(line)
         fields = line.split()
-        if len(fields) != len(("minute", "hour", "day of month", "month", "day of week")):
-            raise NoCrontab("it has five fields: minute, hour, day of the month, month, day of the week")
-        try:
-            told: Any = celery_crontab.from_string(" ".join(fields))
-        except (ValueError, ParseException, TypeError) as wrong:
-            raise NoCrontab(" ".join(str(wrong).split())) from None
         are_both_restricted = not (fields[2].startswith("*") or fields[4].startswith("*"))
         if are_both_restricted and days is None:
             raise NoCrontab(
@@ -66,12 +62,14 @@ class Crontab:
             )
         if days is not None and not are_both_restricted:
             raise NoCrontab('days = "..." is for a line that names days of the month and days of the week')
+        if days != "either" and not any(day <= _DAYS_IN_MONTH[month] for month in months for day in days_of_month):
+            raise NoCrontab("it never occurs: none of its months has such a day")
         return cls(
-            tuple(sorted(told.minute)),
-            tuple(sorted(told.hour)),
-            frozenset(told.day_of_month),
-            frozenset(told.month_of_year),
-            frozenset(told.day_of_week),
+            tuple(sorted(minutes)),
+            tuple(sorted(hours)),
+            days_of_month,
+            months,
+            days_of_week,
             days or "both",
             zone,
         )
@@ -81,7 +79,9 @@ class Crontab:
         day, last = (after - _DAY).date(), (until + _DAY).date()
         while day <= last:
             if self._is_on(day):
-                yield from sorted(slot for slot in self._slots_of(day) if after < slot.at <= until)
+                slots = _slots_on(self, day)
+                begin, end = (bisect_right(slots, moment, key=lambda slot: slot.at) for moment in (after, until))
+                yield from slots[begin:end]
             day += _DAY
 
     def count(self, after: datetime, until: datetime) -> int:
@@ -96,7 +96,8 @@ class Crontab:
         fits = day.day in self.days_of_month, day.isoweekday() % 7 in self.days_of_week
         return day.month in self.months and (any(fits) if self.days == "either" else all(fits))
 
-    def _slots_of(self, day: date) -> Iterator[Slot]:
+    def slots_of(self, day: date) -> Iterator[Slot]:
+        """The slots of a local day, as its hours come."""
         for hour in self.hours:
             for minute in self.minutes:
                 yield from self._slots_at(datetime.combine(day, time(hour, minute)))
@@ -112,13 +113,19 @@ class Crontab:
             yield Slot(at, label + mark)
 
 
-def _when_shown(wall: datetime, zone: ZoneInfo) -> list[datetime]:
+@lru_cache(maxsize=_KEPT_DAYS)
+def _slots_on(crontab: Crontab, day: date) -> tuple[Slot, ...]:
+    """The same in order, worked out once and not at each tick."""
+    return tuple(sorted(crontab.slots_of(day)))
+
+
+def _when_shown(wall: datetime, zone: tzinfo) -> list[datetime]:
     """When the clocks of a zone show a time, in UTC: never, once or twice."""
     guesses = sorted({wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)})
     return [at for at in guesses if at.astimezone(zone).replace(tzinfo=None) == wall]
 
 
-def _end_of_gap(wall: datetime, zone: ZoneInfo) -> datetime:
+def _end_of_gap(wall: datetime, zone: tzinfo) -> datetime:
     """When the clocks skipped a time, in UTC."""
     # What the clocks would show if they had changed before, and if they had not yet: the change lies between.
     before, after = sorted(wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))

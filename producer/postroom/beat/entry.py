@@ -10,9 +10,8 @@ import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from postroom.beat.slots import Rhythm, Slot
 from postroom.beat.template import fill, words_of
@@ -29,7 +28,7 @@ class Entry:
 
     name: str
     rhythm: Rhythm
-    zone: ZoneInfo
+    zone: tzinfo
     session: str
     # The block's JSON for the message; with words to be filled where `is_template`.
     message: Mapping[str, Any] = field(repr=False)
@@ -40,6 +39,8 @@ class Entry:
     # How long after its slot a mail is not worth sending any more.
     expires_after: timedelta | None = None
     options: SendOptions = field(default_factory=SendOptions)
+    # Whether it is sent; one that is not is done all the same, so that nothing was missed when it is switched on again.
+    is_enabled: bool = True
 
     def delivery_id(self, slot: Slot) -> str:
         """The id of the delivery for a slot: the same wherever, and however often, it is worked out."""

@@ -11,12 +11,13 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from postroom.beat.crontab import Crontab, NoCrontab
+from postroom.beat.crontab import Crontab
+from postroom.beat.crontab_line import NoCrontab
 from postroom.beat.duration import read_duration
 from postroom.beat.entry import Entry
 from postroom.beat.slots import Interval, Rhythm
@@ -50,23 +51,28 @@ KNOWN = (*_KEYS, "expires_after", *_OPTIONS, "enabled")
 _TRIAL = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def entries_from_env() -> list[Entry]:
+def entries_from_env(environment: Environment | None = None) -> list[Entry]:
     """The entries that the environment names, and at least one.
+
+    Args:
+        environment: what the sessions and other settings were read with, so that all mistakes are told together.
 
     Raises:
         SettingsException: something is missing or wrong; all of it is listed.
     """
-    environment = Environment()
-    entries = read_schedule(environment, read_sessions(environment))
+    own = Environment()
+    sessions = read_sessions(own)
+    environment = environment or own
+    entries = read_schedule(environment, sessions)
     environment.refuse_mistakes()
-    if not entries:
+    if not any(entry.is_enabled for entry in entries):
         detail = f"{SETTING} names no entry to send (docs/beat.md shows a file)"
         raise SettingsException(ErrorCode.BAD_SETTINGS, {"detail": detail})
     return entries
 
 
 def read_schedule(environment: Environment, sessions: Mapping[str, BasicEmailSessionDetails]) -> list[Entry]:
-    """The entries of the file that POSTROOM_SCHEDULE_FILE names, without those that are switched off."""
+    """The entries of the file that POSTROOM_SCHEDULE_FILE names, with those that are switched off."""
     path = environment.text(SETTING)
     if not path:
         return []
@@ -85,14 +91,14 @@ def read_schedule(environment: Environment, sessions: Mapping[str, BasicEmailSes
         environment.mistakes.append(f"{SETTING} holds something else than tables [[schedule]]")
         return []
     readings = [Reading(table, Path(path).parent, sessions) for table in tables]
-    entries = [(reading, reading.entry()) for reading in readings]
+    entries = [reading.entry() for reading in readings]
     for number, reading in enumerate(readings, 1):
         about = f"entry {reading.name!r}" if reading.name else f"entry {number}"
         environment.mistakes.extend(f"{about} in {SETTING}: {mistake}" for mistake in reading.mistakes)
     names = [reading.name for reading in readings if reading.name]
     for name in sorted({name for name in names if names.count(name) > 1}):
         environment.mistakes.append(f"{SETTING} has several entries named {name!r}")
-    return [entry for reading, entry in entries if entry is not None and reading.is_enabled]
+    return [entry for entry in entries if entry is not None]
 
 
 def _tables(document: Mapping[str, Any]) -> list[Mapping[str, Any]] | None:
@@ -115,11 +121,6 @@ class Reading:
         """The entry's name; empty where it has none that may be shown."""
         name = self.table.get("name")
         return name if isinstance(name, str) and _NAME.fullmatch(name) else ""
-
-    @property
-    def is_enabled(self) -> bool:
-        """Whether it is to be sent."""
-        return self.table.get("enabled", True) is not False
 
     def entry(self) -> Entry | None:
         """The entry; None where there are mistakes."""
@@ -145,6 +146,7 @@ class Reading:
             catch_up=catch_up,
             expires_after=expires_after,
             options=_options(self.table),
+            is_enabled=self.table.get("enabled", True),
         )
         self.mistakes += self._trial(entry)
         return None if self.mistakes else entry
@@ -158,15 +160,20 @@ class Reading:
         if not isinstance(self.table.get("enabled", True), bool):
             yield "enabled is true or false"
 
-    def _zone(self) -> ZoneInfo:
+    def _zone(self) -> tzinfo:
         name = self.table.get("timezone", "UTC")
+        if name == "UTC":
+            return UTC  # known where no other zone is, as in the smallest containers
         try:
             return ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
-            self.mistakes.append('timezone is no zone that this machine knows (write "Europe/Berlin"; see tzdata)')
-            return ZoneInfo("UTC")
+            if available_timezones():
+                self.mistakes.append('timezone is no zone that this machine knows (write "Europe/Berlin")')
+            else:
+                self.mistakes.append("timezone: this machine knows no zones but UTC; pip install tzdata")
+            return UTC
 
-    def _rhythm(self, zone: ZoneInfo) -> Rhythm | None:
+    def _rhythm(self, zone: tzinfo) -> Rhythm | None:
         line, every, days = (self.table.get(key) for key in ("crontab", "every", "days"))
         if (line is None) == (every is None):
             self.mistakes.append('give either crontab = "30 7 * * mon" or every = "15m"')
@@ -247,10 +254,15 @@ class Reading:
             yield from (f"template: {mistake}" for mistake in wrong)
             return
         try:
-            make_delivery(entry.message_for(slot), entry.session, self.sessions, entry.options_for(slot))
+            message = entry.message_for(slot)
+            make_delivery(message, entry.session, self.sessions, entry.options_for(slot))
         except PostroomError as refused:
             mistakes = refused.mistakes or [{"message": str(refused)}]
             yield from (str(mistake["message"]) for mistake in mistakes)
+            return
+        if message.message_id is not None:
+            # Many servers drop what comes with an id that they have seen.
+            yield "MessageId would be the same each time: leave it out, and each mail gets its own"
 
 
 def _options(table: Mapping[str, Any]) -> SendOptions:

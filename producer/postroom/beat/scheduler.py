@@ -13,11 +13,13 @@ from typing import Any
 
 from celery.beat import Scheduler
 
-from postroom.beat.agenda import Agenda, logger
+from postroom.beat.agenda import Agenda
+from postroom.beat.events import logger
 from postroom.beat.schedule_file import SETTING, entries_from_env
 from postroom.mailer import Mailer
 from postroom.settings import ProducerSettings
 from postroom_broker.beats import Beats
+from postroom_contract.environment import Environment
 from postroom_contract.errors import SettingsException
 from postroom_contract.sign_of_life import SignOfLife
 
@@ -64,7 +66,9 @@ def make_agenda(sign: SignOfLife) -> Agenda:
     Raises:
         SettingsException: something is missing or wrong; all of it is listed.
     """
-    settings = ProducerSettings.from_env()
-    entries = entries_from_env()
+    environment = Environment()
+    settings = ProducerSettings.read(environment)
+    entries = entries_from_env(environment)
+    assert settings is not None  # a missing ring is a mistake, and was refused
     beat = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     return Agenda(entries, Mailer(settings), Beats(settings.broker_url, beat), progress=sign.show)

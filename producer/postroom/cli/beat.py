@@ -65,6 +65,8 @@ def _show(count: int) -> None:
 
     now = datetime.now(UTC)
     for entry in entries_from_env():
+        if not entry.is_enabled:
+            continue
         slot = entry.rhythm.next(now)
         for _ in range(count):
             if slot is None:

@@ -221,7 +221,8 @@ def test_what_was_missed_is_sent_in_order_if_it_is_not_too_old(
     # After each of them it shows that it works: half a day of missed slots may take it minutes.
     assert second.progress == 3
     assert queued(lines) == ["2026-11-25T12:40:00Z", "2026-11-25T12:50:00Z", "2026-11-25T13:00:00Z"]
-    assert "entry ten: 3 slots after 2026-11-25 12:00:00+00:00 were missed and are too old to send" in lines
+    told_of = "entry ten: 3 slots after 2026-11-25 12:00:00+00:00, up to 2026-11-25 12:35:00+00:00, were missed"
+    assert f"{told_of} and are too old to send" in lines
 
 
 def test_who_wants_nothing_late_gets_what_is_due(beat: BeatMaker, caplog: pytest.LogCaptureFixture) -> None:
@@ -290,6 +291,59 @@ def test_a_clock_set_back_repeats_nothing(beat: BeatMaker, caplog: pytest.LogCap
         beat(entry).tick(NOON + timedelta(seconds=90))
 
     assert queued(lines) == [f"2026-11-25T12:0{minute}:00Z" for minute in (1, 2, 3)]
+
+
+def test_a_clock_that_was_far_ahead_silences_nothing(beat: BeatMaker, caplog: pytest.LogCaptureFixture) -> None:
+    """A server a day ahead for a moment: its entries go on with the right time, and it is told."""
+    one = beat(an_entry("often", Interval(60)))
+    one.tick()
+    one.tick(NOON + timedelta(days=1))
+    with told(caplog) as lines:
+        for minute in (1, 2, 3):
+            one.tick(NOON + timedelta(minutes=minute))
+
+    assert queued(lines) == ["2026-11-25T12:02:00Z", "2026-11-25T12:03:00Z"]
+    assert [line for line in lines if "Redis' clock was set back" in line]
+
+
+def test_what_fell_due_while_an_entry_was_off_is_not_sent_late(
+    beat: BeatMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever switched it off did not want it; and the beat does not wake for it."""
+    on, other = an_entry("ten", Interval(600)), an_entry("other", Interval(3600))
+    off = an_entry("ten", Interval(600), is_enabled=False)
+    for entry, minutes in ((on, (0, 10, 11)), (off, (12, 45, 46))):
+        one = beat(entry, other)
+        for minute in minutes:
+            one.tick(NOON + timedelta(minutes=minute))
+    with told(caplog) as lines:
+        again = beat(on, other)
+        for minute in (47, 51):
+            again.tick(NOON + timedelta(minutes=minute))
+
+    assert queued(lines) == ["2026-11-25T12:50:00Z"]
+    assert not [line for line in lines if "were missed" in line]
+    assert beat(off).tick(NOON + timedelta(minutes=59, seconds=59, milliseconds=500)) == 1.0
+
+
+def test_a_bug_in_one_entry_keeps_no_other_from_its_mail(beat: BeatMaker, caplog: pytest.LogCaptureFixture) -> None:
+    """It is told by its kind and place, tried again after a minute, and told as missed when it is too old."""
+    bad = an_entry("bad", Interval(600), message={"To": "$secret", "From": "shop@example.com"})
+    one = beat(bad, an_entry("good", Interval(600)))
+    one.tick()
+    with told(caplog) as lines:
+        for seconds in (600, 601, 659, 661, 4260):
+            one.tick(NOON + timedelta(seconds=seconds))
+
+    bugs = [line for line in lines if line.startswith("entry bad: slot ")]
+    assert [line.split(" slot ")[1].split(": KeyError")[0] for line in bugs] == [
+        "2026-11-25T12:10:00Z met a bug",
+        "2026-11-25T12:10:00Z met a bug",
+        "2026-11-25T12:20:00Z met a bug",
+    ]
+    assert [line.split(" after ")[0] for line in lines if "were missed" in line] == ["entry bad: 1 slots"]
+    assert queued(lines)[0] == "2026-11-25T12:10:00Z"
+    assert "secret" not in str(lines)
 
 
 def test_redis_away_is_told_once_and_loses_nothing(

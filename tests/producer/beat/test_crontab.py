@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postroom.beat.crontab import Crontab, Days, NoCrontab
+from postroom.beat.crontab import Crontab, Days, _slots_on
+from postroom.beat.crontab_line import NoCrontab
 
 BERLIN = ZoneInfo("Europe/Berlin")
 ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata", "Pacific/Apia", "UTC")
@@ -127,9 +128,24 @@ def test_the_next_slot_may_be_years_away() -> None:
     leap_day = Crontab.read("0 12 29 2 *", ZoneInfo("UTC"), None)
     after = datetime(2096, 3, 1, tzinfo=UTC)
 
-    found = leap_day.next(after)
+    monday = Crontab.read("0 12 29 2 mon", ZoneInfo("UTC"), "both")
+    found, found_monday = leap_day.next(after), monday.next(datetime(2026, 1, 1, tzinfo=UTC))
     assert found is not None
+    assert found_monday is not None
     assert found.at == datetime(2104, 2, 29, 12, tzinfo=UTC)
+    assert found_monday.at == datetime(2044, 2, 29, 12, tzinfo=UTC)
+
+
+def test_a_day_is_worked_out_once() -> None:
+    """A beat asks each second; working out the 1440 slots of a day each time would keep a processor busy."""
+    crontab = Crontab.read("* * * * *", BERLIN, None)
+    now = datetime(2026, 11, 25, 12, 0, 30, tzinfo=UTC)
+    _slots_on.cache_clear()
+    for second in range(100):
+        list(crontab.between(now, now + timedelta(seconds=second)))
+        crontab.next(now + timedelta(seconds=second))
+
+    assert _slots_on.cache_info().misses == 3
 
 
 FIELDS = st.tuples(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import zoneinfo
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -84,9 +86,11 @@ template = {To = "ann@example.com", From = "shop@example.com", Subject = "$shop 
     assert entry.message_for(Interval(900).next(NOW)).subject == "Ann's 1"
 
 
-def test_an_entry_that_is_switched_off_is_read_and_left_out(tmp_path: Path) -> None:
+def test_an_entry_that_is_switched_off_is_read_all_the_same(tmp_path: Path) -> None:
     """Its mistakes are told all the same, so that switching it on brings no surprise."""
-    assert read(GOOD + "enabled = false", tmp_path) == ([], [])
+    [entry], told = read(GOOD + "enabled = false", tmp_path)
+
+    assert (entry.is_enabled, told) == (False, [])
     assert mistakes('enabled = false\ncatch_up = "x"', tmp_path)
 
 
@@ -129,6 +133,11 @@ def test_a_message_may_stand_in_a_file_of_its_own(tmp_path: Path, *, wrap: bool)
             'template = {To = "a@example.com", From = "a@example.com", Body = "$x"}',
             "$x is none of $name, $date",
         ),
+        (
+            "message",
+            'message = {To = "a@example.com", From = "a@example.com", MessageId = "<secret@example.com>"}',
+            "MessageId would be the same each time",
+        ),
         ("", "values = 5", "values is a table"),
         ("", 'catch_up = "13h"', "catch_up is more than 12:00:00"),
         ("", 'expires_after = "x"', "expires_after is no length of time"),
@@ -146,6 +155,23 @@ def test_what_is_wrong_is_told(tmp_path: Path, without: str, changes: str, compl
     assert any(complaint in mistake for mistake in told), told
     assert "secret" not in str(told)
     assert "ann@" not in str(told)
+
+
+def test_a_machine_without_zones_knows_utc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in the smallest containers: who needs no other zone is not told of it, and who does, what to install."""
+    text = GOOD + GOOD.replace("weekly", "local") + 'timezone = "Europe/Berlin"'
+    monkeypatch.setitem(sys.modules, "tzdata", None)  # the package that stands in for it
+    before = zoneinfo.TZPATH
+    zoneinfo.reset_tzpath(to=[])
+    zoneinfo.ZoneInfo.clear_cache()
+    try:
+        _, told = read(text, tmp_path)
+    finally:
+        zoneinfo.reset_tzpath(to=before)
+
+    assert told == [
+        "entry 'local' in POSTROOM_SCHEDULE_FILE: timezone: this machine knows no zones but UTC; pip install tzdata"
+    ]
 
 
 def test_all_mistakes_of_all_entries_are_told_at_once(tmp_path: Path) -> None:
@@ -177,4 +203,12 @@ def test_without_a_file_or_entries_nothing_starts(monkeypatch: pytest.MonkeyPatc
         entries_from_env()
     monkeypatch.setenv("POSTROOM_SCHEDULE_FILE", str(tmp_path / "none.toml"))
     with pytest.raises(SettingsException, match="cannot be read"):
+        entries_from_env()
+    (tmp_path / "sessions.toml").write_text(
+        '[sessions.shop]\nhost = "h"\nport = 25\nanonymous = true\n', encoding="utf-8"
+    )
+    (tmp_path / "off.toml").write_text(GOOD + "enabled = false", encoding="utf-8")
+    monkeypatch.setenv("POSTROOM_SESSIONS_FILE", str(tmp_path / "sessions.toml"))
+    monkeypatch.setenv("POSTROOM_SCHEDULE_FILE", str(tmp_path / "off.toml"))
+    with pytest.raises(SettingsException, match="names no entry"):
         entries_from_env()

@@ -82,3 +82,18 @@ def test_wrong_settings_end_the_program(
 
     assert ended.value.code == EXIT_BAD_SETTINGS
     assert caplog.messages == ["The settings are wrong. POSTROOM_SCHEDULE_FILE cannot be read (FileNotFoundError)"]
+
+
+def test_what_is_wrong_anywhere_is_told_at_once(
+    environment: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Keys, sessions and schedule: who mends one is not told of the next only then, and of none twice."""
+    monkeypatch.delenv("POSTROOM_KEYS")
+    (environment / "sessions.toml").write_text(SESSION + "prot = 1\n", encoding="utf-8")
+    (environment / "schedule.toml").write_text(ENTRY.replace("0 0 1 1 *", "61 0 1 1 *"), encoding="utf-8")
+    with pytest.raises(SystemExit):
+        make()
+
+    [said] = caplog.messages
+    for told in ("POSTROOM_KEYS (or", "'prot' is none of", "the minute '61' is not within 0 to 59"):
+        assert said.count(told) == 1
