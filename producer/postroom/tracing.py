@@ -19,20 +19,31 @@ def handing_over(queue: str, delivery_id: str) -> Iterator[Mapping[str, str]]:
     if "opentelemetry.trace" not in sys.modules:
         yield _NO_CONTEXT
         return
-    from opentelemetry import propagate, trace  # noqa: PLC0415 -- see above
+    from opentelemetry import trace  # noqa: PLC0415 -- see above
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator  # noqa: PLC0415
 
     attributes = {
         "messaging.system": "postroom",
+        "messaging.operation.name": "send",
         "messaging.operation.type": "send",
         "messaging.destination.name": queue,
         "messaging.message.id": delivery_id,
     }
     tracer = trace.get_tracer("postroom")
-    # An exception's text says nothing personal, but its traceback may be a caller's.
     with tracer.start_as_current_span(
-        f"send {queue}", kind=trace.SpanKind.PRODUCER, attributes=attributes, record_exception=False
-    ):
+        f"send {queue}",
+        kind=trace.SpanKind.PRODUCER,
+        attributes=attributes,
+        # The text may name a server, and the traceback is the caller's: the span gets the kind alone.
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as span:
+        # In the form that the worker knows: OTEL_PROPAGATORS is about requests. Baggage, which may hold anything, stays here.
         headers: dict[str, str] = {}
-        propagate.inject(headers)
-        # Baggage may hold anything: it stays here.
-        yield {name: headers[name] for name in ("traceparent", "tracestate") if name in headers}
+        TraceContextTextMapPropagator().inject(headers)
+        try:
+            yield headers
+        except Exception as error:
+            span.set_attribute("error.type", type(error).__name__)
+            span.set_status(trace.StatusCode.ERROR)
+            raise

@@ -28,7 +28,7 @@ def postroom_sessions() -> Mapping[str, BasicEmailSessionDetails] | None:
 
 @pytest.fixture
 def postroom_outbox(postroom_sessions: Mapping[str, BasicEmailSessionDetails] | None) -> Iterator[OutboxMailer]:
-    """An `OutboxMailer` that gets what the program under test sends, by whichever mailer it makes with `from_env`."""
+    """An `OutboxMailer` that gets what the program under test sends, by whichever mailer, made before or meanwhile."""
     from postroom.testing.takeover import taken_over  # noqa: PLC0415 -- see above
 
     with taken_over(postroom_sessions) as outbox:
@@ -38,6 +38,7 @@ def postroom_outbox(postroom_sessions: Mapping[str, BasicEmailSessionDetails] | 
 @pytest.fixture(scope="session")
 def postroom_certificates(tmp_path_factory: pytest.TempPathFactory) -> CertificateKit:
     """A certificate authority for the run; its `ca_file` is what clients trust."""
+    pytest.importorskip("trustme", reason="needs trustme: pip install 'postroom[testing]'")
     from postroom.testing import CertificateKit  # noqa: PLC0415 -- see above
 
     return CertificateKit(tmp_path_factory.mktemp("postroom-certificates"))
@@ -57,6 +58,8 @@ def postroom_smtp_servers(request: pytest.FixtureRequest) -> Iterator[Callable[.
 
         def make(*rules: Any, certificate: str | None = None, **options: Any) -> SmtpServer:
             if certificate is not None:
+                if certificate not in CERTIFICATES:
+                    raise ValueError(f"no such certificate: {certificate!r}; there are {', '.join(CERTIFICATES)}")
                 kit = request.getfixturevalue("postroom_certificates")
                 options = {"tls": "implicit", "ssl_context": CERTIFICATES[certificate](kit), **options}
             return stack.enter_context(SmtpServer(rules=rules, **options))
@@ -71,8 +74,14 @@ def postroom_smtp(postroom_smtp_servers: Callable[..., SmtpServer]) -> SmtpServe
 
 
 @pytest.fixture
-def postroom_system(tmp_path: Path, postroom_certificates: CertificateKit) -> Iterator[System]:
+def postroom_system(
+    request: pytest.FixtureRequest, tmp_path: Path, postroom_certificates: CertificateKit
+) -> Iterator[System]:
     """A broker and a worker of its own, for a test that goes all the way; skipped where their parts are not installed."""
+    if "postroom_outbox" in request.fixturenames:
+        pytest.fail(
+            "postroom_outbox gets the mail that postroom_system should send: ask for one of them", pytrace=False
+        )
     from postroom.testing.system import MissingPart, running_system  # noqa: PLC0415 -- see above
 
     folder = tmp_path / "postroom"

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from postroom_contract.sealing import generate_key
 from tests.support.post import ROOT
+from tests.support.valkey import connect
 
 pytest_plugins = ("pytester",)
 
@@ -108,6 +110,68 @@ def test_an_applications_mail_is_in_the_outbox(
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "producer" / "examples" / f"{framework}_app"))
 
     assert run(pytester, EXAMPLES[framework]) == {"passed": 1}
+
+
+def test_an_application_made_before_the_test_is_caught(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, redis_url: str
+) -> None:
+    """Where it was made for real, with a broker that answers, nothing of what its tests send reaches it."""
+    monkeypatch.setenv("POSTROOM_KEYS", generate_key())
+    monkeypatch.setenv("POSTROOM_BROKER_URL", redis_url)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "producer" / "examples" / "flask_app"))
+    text = """
+from app import create_app
+
+client = create_app().test_client()
+
+def test_first(postroom_outbox):
+    client.post("/orders", json={"email": "ann@example.com"})
+    assert len(postroom_outbox.outbox) == 1
+
+def test_second(postroom_outbox):
+    receipt = client.post("/orders", json={"email": "bob@example.com"}).json["receipt"]
+    assert client.get(f"/orders/{receipt}").json == {"state": "sent"}
+    assert [delivery.message.recipients for delivery in postroom_outbox.outbox] == [("bob@example.com",)]
+"""
+
+    assert run(pytester, text) == {"passed": 2}
+    with connect(redis_url) as client:
+        assert client.keys() == []
+
+
+def test_mistakes_are_told_in_words(pytester: pytest.Pytester) -> None:
+    """A certificate that there is not, and an outbox that would take a system's mail away."""
+    pytester.makepyfile("""
+def test_certificate(postroom_smtp_servers):
+    postroom_smtp_servers(certificate="expird")
+
+def test_both(postroom_outbox, postroom_system):
+    pass
+""")
+    ended = pytester.runpytest_subprocess("-p", "no:cacheprovider", timeout=TIMEOUT_S)
+
+    assert ended.parseoutcomes() == {"failed": 1, "errors": 1}
+    ended.stdout.fnmatch_lines_random(
+        [
+            "*no such certificate: 'expird'; there are good, expired, *",
+            "postroom_outbox gets the mail * ask for one of them",
+        ]
+    )
+
+
+def test_certificates_need_trustme(pytester: pytest.Pytester) -> None:
+    """The test is skipped, with what to install."""
+    pytester.makepyfile("""
+import sys
+sys.modules["trustme"] = None
+
+def test_certificate(postroom_smtp_servers):
+    postroom_smtp_servers(certificate="expired")
+""")
+    ended = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-rs", timeout=TIMEOUT_S)
+
+    assert ended.parseoutcomes() == {"skipped": 1}
+    ended.stdout.fnmatch_lines(["*pip install 'postroom[[]testing]'*"])
 
 
 def test_a_suite_that_does_not_use_it_does_not_pay_for_it() -> None:

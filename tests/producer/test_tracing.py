@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
@@ -24,3 +25,34 @@ def test_without_an_sdk_there_is_no_context_to_take_along() -> None:
     pytest.importorskip("opentelemetry.trace")
     with handing_over("postroom.normal", "d1") as headers:
         assert headers == {}
+
+
+# A program with an SDK of its own, and a Redis that is away.
+FAILING = """
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from postroom.tracing import handing_over
+
+spans = InMemorySpanExporter()
+trace.set_tracer_provider(TracerProvider())
+trace.get_tracer_provider().add_span_processor(SimpleSpanProcessor(spans))
+try:
+    with handing_over("postroom.normal", "d1") as headers:
+        raise ConnectionError("canary")
+except ConnectionError:
+    pass
+print(spans.get_finished_spans()[0].to_json(), list(headers))
+"""
+
+
+def test_a_failure_gives_the_span_its_kind_and_no_text() -> None:
+    """An error's text may name a server."""
+    pytest.importorskip("opentelemetry.sdk.trace")
+    ended = subprocess.run([sys.executable, "-c", FAILING], capture_output=True, text=True, check=True)
+
+    assert '"error.type": "ConnectionError"' in ended.stdout
+    assert '"status_code": "ERROR"' in ended.stdout
+    assert "['traceparent']" in ended.stdout
+    assert "canary" not in ended.stdout

@@ -25,6 +25,7 @@ class Span:
     start_ns: int
     end_ns: int
     service: str
+    trace_state: str
 
 
 @dataclass
@@ -80,6 +81,7 @@ def _spans(body: bytes) -> list[Span]:
             service=next(
                 each.value.string_value for each in resource.resource.attributes if each.key == "service.name"
             ),
+            trace_state=span.trace_state,
         )
         for resource in request.resource_spans
         for scope in resource.scope_spans

@@ -112,3 +112,19 @@ def test_what_is_held_says_where_to_go_on(caplog: pytest.LogCaptureFixture, code
     (line,) = caplog.messages
     assert line.startswith(f"delivery id-1 is held: code={code}")
     assert line.endswith(f"; `postroom {place}` tells what to do")
+
+
+def test_what_only_spans_need_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The trace's id is, so that one finds it."""
+    with caplog.at_level(logging.INFO):
+        events.tell(
+            AttemptEnded(
+                "id-1", State.SENT, traceparent="00-a-b-01", tracestate="vendor=1", queue="q", laps_s={"claim": 1.0}
+            )
+        )
+
+    (record,) = caplog.records
+    told = vars(record)[events.EVENT]
+    assert told["traceparent"] == "00-a-b-01"
+    assert {"tracestate", "queue", "laps_s"}.isdisjoint(told)
+    assert "vendor" not in record.message

@@ -33,6 +33,7 @@ from postroom_worker.attachments import load_attachments
 from postroom_worker.composer import compose
 from postroom_worker.conclusion import Again, Attempt, Hold, conclude, if_silent, learn
 from postroom_worker.smtp import Access, Envelope, TurnedAway
+from postroom_worker.timesheet import Lap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -92,6 +93,7 @@ async def deliver(
         TurnedAway: nothing was begun, because the worker ends.
     """
     claim = await assignment.claim()
+    timesheet.lap(Lap.CLAIM)
     timesheet.waited_s = claim.waited_s
     now = _clock(office, claim)
     if claim.standing is not Standing.OURS:
@@ -167,6 +169,7 @@ async def _send(office: Office, assignment: Assignment, attempt: Attempt, access
         if delivery.close_session:
             office.sessions.close_idle(access.key)
         raise
+    timesheet.lap(Lap.COMPOSE)
     recipients = attempt.progress.remaining(delivery.message.recipients)
     while recipients:
         envelope = Envelope(delivery.message.sender.wire, recipients, has_utf8_headers=not content.isascii())

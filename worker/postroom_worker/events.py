@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("postroom.delivery")
 
+# What spans are made of, and a log line can do without.
+_FOR_TRACES = frozenset({"tracestate", "queue", "laps_s"})
+
 # The attribute of a log record that bears an event's fields.
 EVENT = "postroom_event"
 
@@ -34,6 +37,7 @@ class AttemptEnded:
     code: int | None = None
     reason: str | None = None
     smtp_code: int | None = None
+    enhanced_code: str | None = None
     # The class of a failure that is tried again, as the verdict table names it.
     failure: str | None = None
     # In which time it is tried again.
@@ -50,6 +54,10 @@ class AttemptEnded:
     smtp_s: Mapping[str, float] = field(default_factory=dict)
     # Where it belongs to a trace (W3C Trace Context).
     traceparent: str | None = None
+    tracestate: str | None = None
+    queue: str = ""
+    # What the attempt consists of, by lap (`timesheet`).
+    laps_s: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +139,7 @@ def place_of(bug: BaseException) -> str:
 
 def fields_of(event: Event) -> dict[str, Any]:
     """What an event says, without what it has nothing to say about."""
-    said = {each.name: getattr(event, each.name) for each in fields(event)}
+    said = {each.name: getattr(event, each.name) for each in fields(event) if each.name not in _FOR_TRACES}
     return {name: value for name, value in said.items() if value is not None and value != {}}
 
 

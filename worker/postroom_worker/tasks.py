@@ -28,7 +28,7 @@ from postroom_worker.delivery import Unopened, deliver
 from postroom_worker.events import AttemptEnded
 from postroom_worker.settlement import Parcel, Told, write_down
 from postroom_worker.smtp import TurnedAway
-from postroom_worker.timesheet import Timesheet
+from postroom_worker.timesheet import Lap, Timesheet
 from postroom_worker.verdict import classify
 
 if TYPE_CHECKING:
@@ -93,10 +93,18 @@ class DeliverTask(AsyncTask):
         trace = trace_of(request)
         parcel = Parcel(assignment.id, _queue_of(request), payload, request.retries or 0, progress, trace)
         settlement, told = write_down(ending, parcel, office.keyring)
+        # An attempt that came as far as composing had a session, or asked for one.
+        timesheet.lap(Lap.SMTP if Lap.COMPOSE in timesheet.laps_s else Lap.COMPOSE)
         standing = await assignment.settle(settlement)
+        timesheet.lap(Lap.SETTLE)
         if standing in {Standing.LOST, Standing.ENDED}:
             raise self._overtaken(request, standing)
-        told_event = replace(_event_of(assignment.id, ending, timesheet), traceparent=trace.get("traceparent"))
+        told_event = replace(
+            _event_of(assignment.id, ending, timesheet),
+            traceparent=trace.get("traceparent"),
+            tracestate=trace.get("tracestate"),
+            queue=parcel.queue,
+        )
         events.tell(told_event)
         # What is written down already, Celery neither stores nor publishes.
         request.ignore_result = is_written = standing is not None
@@ -139,6 +147,7 @@ def _event_of(delivery_id: str, ending: Outcome | Again | Hold | Unopened, times
         seconds=timesheet.seconds,
         waited_s=timesheet.waited_s,
         smtp_s=timesheet.smtp_s,
+        laps_s=timesheet.laps_s,
     )
     match ending:
         case Outcome():
@@ -168,7 +177,13 @@ def _with_error(told: AttemptEnded, error: PostroomError | None) -> AttemptEnded
     if error is None:
         return told
     shown = public(error)
-    return replace(told, code=int(shown.error_code), reason=shown.reason, smtp_code=shown.smtp_code)
+    return replace(
+        told,
+        code=int(shown.error_code),
+        reason=shown.reason,
+        smtp_code=shown.smtp_code,
+        enhanced_code=shown.enhanced_code,
+    )
 
 
 def trace_of(request: Context) -> dict[str, str]:

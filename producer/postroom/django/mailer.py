@@ -54,12 +54,18 @@ def use_mailer(mailer: Own) -> Iterator[Own]:
             _mailer = replaced
 
 
+def forget_mailer(kind: type = object) -> None:
+    """Make the mailer anew at its next use, if it is of this kind."""
+    global _mailer  # noqa: PLW0603
+    with _lock:
+        if isinstance(_mailer, kind):
+            _mailer = None
+
+
 def _forget(*, setting: str, **_: Any) -> None:
     """Make the mailer anew after a test has overridden what it is made of."""
-    global _mailer  # noqa: PLW0603
     if setting in VARIABLES:
-        with _lock:
-            _mailer = None
+        forget_mailer()
 
 
 setting_changed.connect(_forget)
