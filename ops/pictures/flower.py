@@ -37,8 +37,16 @@ def main() -> None:
             watched.make_traffic()
             failure = watched.receipts["wrong password"].id
             pages = [
-                Look(f"{watched.url}/tasks", f"#tasks-table tbody tr:has-text('{failure}')", PICTURES / "flower-tasks.png"),
-                Look(f"{watched.url}/workers", "#workers-table tbody tr:has-text('postroom@')", PICTURES / "flower-workers.png"),
+                Look(
+                    f"{watched.url}/tasks",
+                    f"#tasks-table tbody tr:has-text('{failure}')",
+                    PICTURES / "flower-tasks.png",
+                ),
+                Look(
+                    f"{watched.url}/workers",
+                    "#workers-table tbody tr:has-text('postroom@')",
+                    PICTURES / "flower-workers.png",
+                ),
                 Look(f"{watched.url}/task/{failure}", "main", PICTURES / "flower-failure.png"),
             ]
             look_at(pages, auth=(USER, PASSWORD), size=SIZE)

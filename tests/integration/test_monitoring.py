@@ -50,6 +50,9 @@ WELL = {
     "postroom_dead_messages": "0x60",
     "postroom_bugs_total": "0x60",
     "postroom_sessions_awaited": "10x60",
+    'postroom_news_total{result="told"}': "0+10x60",
+    'postroom_news_total{result="put_off"}': "0+1x60",
+    'postroom_news_total{result="dead"}': "0x60",
 }
 # What goes wrong, by the alert that it sets off, and that one alone.
 WRONG: dict[str, dict[str, str | None]] = {
@@ -68,6 +71,8 @@ WRONG: dict[str, dict[str, str | None]] = {
     "PostroomDeadLetters": {"postroom_dead_messages": "1x60"},
     "PostroomBug": {"postroom_bugs_total": "0x50 1x10"},
     "PostroomSessionsShort": {"postroom_sessions_awaited": "51x60"},
+    "PostroomReceiverAway": {'postroom_news_total{result="put_off"}': "0+20x60"},
+    "PostroomNewsUntold": {'postroom_news_total{result="dead"}': "0x50 1x10"},
 }
 
 

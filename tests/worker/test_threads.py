@@ -57,6 +57,23 @@ def test_loop_shows_that_it_turns(thread: LoopThread) -> None:
     wait_until(lambda: thread.turned_at > stands_at, TIMEOUT_S)
 
 
+def test_what_blocks_for_one_keeps_no_other_waiting(thread: LoopThread) -> None:
+    """Names of a host whose name servers are dead keep their threads for long; there are more."""
+    release = threading.Event()
+
+    async def block_many() -> str:
+        stuck = [asyncio.ensure_future(asyncio.to_thread(release.wait, TIMEOUT_S)) for _ in range(100)]
+        async with asyncio.timeout(TIMEOUT_S):
+            said = await asyncio.to_thread(lambda: "done")
+        assert not any(one.done() for one in stuck)
+        return said
+
+    try:
+        assert asyncio.run_coroutine_threadsafe(block_many(), thread.loop).result(TIMEOUT_S) == "done"
+    finally:
+        release.set()
+
+
 def test_system_exit_of_one_task_does_not_end_the_loop(thread: LoopThread, caplog: pytest.LogCaptureFixture) -> None:
     """A background task that raises SystemExit is logged, and the loop turns on."""
 

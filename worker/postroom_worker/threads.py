@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import ParamSpec
@@ -25,12 +26,18 @@ BEAT_S = 0.5
 # How long coroutines that are left at the end may take over their own `finally`, and the thread to end after that.
 CLEAN_UP_S = 1.0
 
+# What blocks and is awaited on the loop: reading attachments, composing large mail, and looking up the names of mail servers and
+# webhooks. A lookup that was given up goes on in its thread, for half a minute where no name server answers; with asyncio's own
+# limit (six threads on two processors) a few of one host's would keep all others from theirs. They start as they are needed.
+MOST_HELPERS = 256
+
 
 class LoopThread:
     """One asyncio loop for the whole process, in a thread of its own."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
+        self.loop.set_default_executor(ThreadPoolExecutor(MOST_HELPERS, thread_name_prefix="postroom-helper"))
         self.turned_at = time.monotonic()
         self._ends = False
         self._thread = threading.Thread(target=self._turn, name="postroom-loop", daemon=True)
