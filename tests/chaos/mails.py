@@ -30,6 +30,11 @@ class Mail:
     priority: str = "Normal"
 
     @property
+    def wants_news(self) -> bool:
+        """Whether a host is to be told of its end: every third, so that the others show that nothing else changes."""
+        return self.number % 3 == 0
+
+    @property
     def sender(self) -> str:
         """The envelope's sender, by which the server knows the mail."""
         return f"m{self.number}@{DOMAIN}"

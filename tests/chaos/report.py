@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.judge import UNREAD, Judgement
+from tests.chaos.news import Hearing
 
 # So many of each kind of wrong are shown one by one; the figures have all.
 MOST_SHOWN = 20
@@ -53,6 +54,19 @@ def figures_of(judgement: Judgement) -> Figures:
     }
 
 
+def news_figures(hearing: Hearing) -> Figures:
+    """What a host was told of ends."""
+    return {
+        "news_wanted": hearing.wanted,
+        "news_heard": hearing.heard,
+        "news_repeated": hearing.repeated,
+        "news_untold": len(hearing.untold),
+        "news_contradictions": len(hearing.contradictions),
+        "news_strange": hearing.strange,
+        "news_examples": [*hearing.untold, *hearing.contradictions][:MOST_SHOWN],
+    }
+
+
 def recovery_figures(seconds: Sequence[float]) -> Figures:
     """How long mail of killed workers waited."""
     if not seconds:
@@ -76,8 +90,11 @@ def wrongs(figures: Figures) -> list[str]:
             "unfinished",
             "workers_deserted",
             "workers_stubborn",
+            "news_untold",
+            "news_contradictions",
+            "news_strange",
         )
-        if figures[name]
+        if figures.get(name)
     ]
     if figures["recorder_complaints"]:
         wrong.append("the recorder itself failed")

@@ -5,12 +5,14 @@ Owns the interface alone. `postroom_side` is Postroom, `stock_side` a stock Cele
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from tests.chaos.judge import Told
 from tests.chaos.mails import Mail
+from tests.chaos.news import Word
 from tests.support.celery_worker import CeleryWorker
 
 
@@ -47,6 +49,9 @@ class Side(Protocol):
 
     def told(self, delivery_id: str) -> Told | None:
         """The outcome, or None where there is none yet."""
+
+    def words(self) -> Sequence[Word] | None:
+        """What a host was told of ends; None where this side tells none."""
 
     def waiting(self) -> int:
         """How many messages lie in the queue, at a worker, or for later."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,8 @@ from tests.chaos import recovery, report
 from tests.chaos.crew import Crew
 from tests.chaos.journal import Transaction
 from tests.chaos.judge import Told, judge, widened
+from tests.chaos.mails import mail
+from tests.chaos.news import hear
 from tests.chaos.postbag import Postbag
 from tests.chaos.postoffice import PostOffice
 from tests.chaos.postroom_side import PostroomSide
@@ -116,6 +118,7 @@ class Stage:
             "seed": self.setting.seed,
             "against": self.setting.against,
             **report.figures_of(judgement),
+            **self._news_figures(bag, told),
             "dead_letters": self.side.dead(),
             "workers_deserted": len(self.crew.deserted),
             "workers_stubborn": len(self.crew.stubborn),
@@ -125,6 +128,13 @@ class Stage:
             "recovery": report.recovery_figures(self._recoveries(bag)),
             "wall_s": round(time.monotonic() - self._began_at, 1),
         }
+
+    def _news_figures(self, bag: Postbag, told: Mapping[int, Told]) -> report.Figures:
+        words = self.side.words()
+        if words is None:
+            return {}
+        wanting = {number: each for number, each in bag.ids.items() if mail(self.setting.seed, number).wants_news}
+        return report.news_figures(hear(wanting, told, words))
 
     def _recoveries(self, bag: Postbag) -> list[float]:
         numbers = {delivery_id: number for number, delivery_id in bag.ids.items()}

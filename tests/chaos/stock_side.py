@@ -67,6 +67,9 @@ class StockSide:
             return Told("failed", attempts=BUDGET_ATTEMPTS)
         return None
 
+    def words(self) -> None:
+        return None
+
     def waiting(self) -> int:
         queued = sum(int(self._redis.llen(QUEUE + priority)) for priority in PRIORITIES)
         return queued + self.held()

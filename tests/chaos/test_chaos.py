@@ -29,6 +29,7 @@ def test_a_storm_loses_nothing(figures: report.Figures) -> None:
     assert figures["kills"] == 6
     assert figures["accepted_distinct"] > MAILS / 2
     assert (figures["lost"], figures["unfinished"]) == (0, 0), report.show(figures)
+    assert figures["news_wanted"] > MAILS / 4
 
 
 @pytest.mark.timeout(TIMEOUT_S)

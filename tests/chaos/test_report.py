@@ -25,6 +25,7 @@ CLEAN = report.figures_of(Judgement()) | {"workers_deserted": 0, "workers_stubbo
         ({"flagged_without_cause": 4, "open_at_workers_end": 4}, 0),
         ({"flagged_without_cause": 5, "open_at_workers_end": 4}, 1),
         ({"flagged_without_cause": 5, "flagged_unread": 1, "open_at_workers_end": 4}, 0),
+        ({"news_untold": 1, "news_repeated": 2, "news_contradictions": 1}, 2),
         ({"recorder_complaints": "Traceback"}, 1),
         ({"promises_broken": ["a refusal took 7.0 s"]}, 1),
     ],

@@ -29,6 +29,8 @@ class Receiver:
 
     script: Script = field(default=lambda _: 204)
     requests: list[Request] = field(default_factory=list)
+    # Those of them that were answered with 2xx.
+    taken: list[Request] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.may_answer = threading.Event()
@@ -38,11 +40,14 @@ class Receiver:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
-                receiver.requests.append(Request(self.path, {k.lower(): v for k, v in self.headers.items()}, body))
+                request = Request(self.path, {k.lower(): v for k, v in self.headers.items()}, body)
+                receiver.requests.append(request)
                 number = len(receiver.requests)
                 receiver.may_answer.wait(60)
                 said = receiver.script(number)
                 status, headers = said if isinstance(said, tuple) else (said, {})
+                if status // 100 == 2:
+                    receiver.taken.append(request)
                 self.send_response(status)
                 for name, value in {"content-length": "0", **headers}.items():
                     self.send_header(name, value)
