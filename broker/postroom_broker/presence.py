@@ -7,7 +7,7 @@ for `postroom doctor`. It holds no more of a machine than Celery shows already, 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from postroom_broker import keys
@@ -44,6 +44,8 @@ class Presence:
     key_ids: tuple[str, ...]
     key_digests: tuple[str, ...] = field(repr=False)
     password_key_digests: tuple[str, ...] = field(repr=False)
+    # Whether it can sign what it tells webhooks. Of an older worker nobody knows, and nothing is held against it.
+    has_webhook_secret: bool = True
     # Since when the loop that sends its mail has stood still; near zero in a healthy worker.
     standstill_s: float = 0.0
     # How long ago it told this, by the server's clock.
@@ -60,7 +62,9 @@ class Presence:
         try:
             told: Any = json.loads(text)
             lists = {name: tuple(told.pop(name)) for name in _LISTS}
-            return cls(**{**told, **lists, "age_s": max(0.0, now_s - float(at))})
+            # A newer worker may tell more.
+            known = {each.name: told[each.name] for each in fields(cls) if each.name in told}
+            return cls(**{**known, **lists, "age_s": max(0.0, now_s - float(at))})
         except (ValueError, TypeError, KeyError, AttributeError):
             return None
 

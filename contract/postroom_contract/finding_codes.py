@@ -68,6 +68,7 @@ class FindingCode(StrEnum):
     WORKER_KEYS_EQUAL = "worker_keys_equal"
     WORKER_PASSWORD_KEYS_DIFFER = "worker_password_keys_differ"  # noqa: S105
     WORKER_VERSION_DIFFERS = "worker_version_differs"
+    WEBHOOK_SECRET_MISSING = "webhook_secret_missing"  # noqa: S105
     BEATS_ALIVE = "beats_alive"
     BEATS_NONE = "beats_none"
     BEATS_SEVERAL = "beats_several"
@@ -285,6 +286,11 @@ EXPLANATIONS: Mapping[FindingCode, Explanation] = {
     ),
     FindingCode.WORKER_VERSION_DIFFERS: Explanation(
         _NOTE, "Worker {about} runs Postroom {there}; here it is {here}.", "Bring both to the same version."
+    ),
+    FindingCode.WEBHOOK_SECRET_MISSING: Explanation(
+        _WARNING,
+        "POSTROOM_ON_OUTCOME names a webhook, and worker {about} has no POSTROOM_WEBHOOK_SECRETS: it calls none.",
+        "Give every worker the same secret; `postroom keygen --webhook` makes one. The news waits in the queue meanwhile.",
     ),
     FindingCode.BEATS_ALIVE: Explanation(_OK, "A beat is alive and sends recurring mail."),
     FindingCode.BEATS_NONE: Explanation(

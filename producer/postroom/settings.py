@@ -61,10 +61,14 @@ class ProducerSettings:
         keyring = environment.keyring("POSTROOM_KEYS")
         sessions = read_sessions(environment)
         broker_url, result_url = read_urls(environment)
-        on_outcome = environment.text("POSTROOM_ON_OUTCOME")
-        if on_outcome:
-            environment.checked(lambda: check_setting(on_outcome), "POSTROOM_ON_OUTCOME")
-        return None if keyring is None else cls(broker_url, result_url, keyring, sessions, on_outcome or None)
+        on_outcome = read_on_outcome(environment)
+        return None if keyring is None else cls(broker_url, result_url, keyring, sessions, on_outcome)
+
+
+def read_on_outcome(environment: Environment) -> str | None:
+    """Who is told of ends (POSTROOM_ON_OUTCOME), in its written form; None for nobody, which "none" says too."""
+    text = environment.text("POSTROOM_ON_OUTCOME")
+    return environment.checked(lambda: check_setting(text), "POSTROOM_ON_OUTCOME") if text else None
 
 
 def read_sessions(environment: Environment) -> dict[str, BasicEmailSessionDetails]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
+from typing import Any
 
 import pytest
 
@@ -54,9 +56,17 @@ def test_who_is_gone_is_forgotten(redis_url: str) -> None:
         assert client.hkeys(keys.WORKERS) == [b"three"]
 
 
+def test_a_newer_worker_may_tell_more() -> None:
+    """And an older one less: it is there all the same."""
+    told: dict[str, Any] = {**asdict(a_presence()), "mood": "good"}
+    del told["age_s"], told["has_webhook_secret"]
+
+    assert Presence.read(b"1 " + json.dumps(told).encode(), 1.0) == a_presence()
+
+
 @pytest.mark.parametrize("entry", [b"", b"soon {}", b"1 []", b'1 {"name": "x"}', b"1 {", b"\xff \xff"])
 def test_what_no_worker_of_ours_wrote_is_no_presence(entry: bytes) -> None:
-    """A newer worker's form, or rubbish, stops nobody."""
+    """Rubbish, or another program's, stops nobody."""
     assert Presence.read(entry, 1.0) is None
 
 

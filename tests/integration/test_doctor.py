@@ -292,6 +292,14 @@ def test_recurring_mail(clinic: Clinic, tmp_path: Path) -> None:
         client.delete(keys.BEATS, keys.BEAT_MARKS)
 
 
+def test_webhook(clinic: Clinic) -> None:
+    """A destination that is none, a webhook that no worker can sign for, and a host's task, which needs no secret."""
+    assert clinic.troubles(POSTROOM_ON_OUTCOME="ftp://example.com") == {"settings_wrong"}
+    assert clinic.troubles(POSTROOM_ON_OUTCOME="https://example.com/hook") == {"webhook_secret_missing"}
+    assert clinic.troubles(POSTROOM_ON_OUTCOME="celery:shop.ended") == set()
+    assert clinic.troubles(POSTROOM_ON_OUTCOME="none") == set()
+
+
 def test_dead_letters(clinic: Clinic) -> None:
     """One message that no worker could finish."""
     entry = dead(message("d1"), reason=DeathReason.BUG, deliveries=1, queue=QUEUE_NORMAL)

@@ -75,6 +75,7 @@ class PostroomCelery(Celery):
             key_ids=settings.keyring.ids,
             key_digests=digests_of(settings.keyring),
             password_key_digests=digests_of(settings.password_keyring),
+            has_webhook_secret=bool(settings.webhook_secrets),
         )
         return Beat(self._broker_url, presence, lambda: time.monotonic() - worker.pool.loop_turned_at)
 

@@ -47,6 +47,8 @@ class Here:
     password_keyring: Keyring | None = None
     # Whether recurring mail is configured.
     has_schedule: bool = False
+    # Whether a webhook is to be told of ends.
+    has_webhook: bool = False
 
 
 def check_traffic(url: str, here: Here) -> list[Finding]:
@@ -84,6 +86,8 @@ def check_workers(workers: Sequence[Presence], here: Here) -> Iterator[Finding]:
         if worker.version != here.version:
             versions = {"there": worker.version, "here": here.version}
             yield Finding(FindingCode.WORKER_VERSION_DIFFERS, worker.name, versions)
+        if here.has_webhook and not worker.has_webhook_secret:
+            yield Finding(FindingCode.WEBHOOK_SECRET_MISSING, worker.name)
     yield from _rings(workers, here)
 
 

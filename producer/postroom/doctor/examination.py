@@ -48,7 +48,13 @@ def _check_broker(url: str, ground: Ground) -> list[Finding]:
     findings = check_server(url)
     if {FindingCode.REDIS_AWAY, FindingCode.REDIS_REFUSES} & {finding.code for finding in findings}:
         return findings
-    here = Here(version("postroom"), ground.keyring, ground.password_keyring, has_schedule=ground.has_schedule)
+    here = Here(
+        version("postroom"),
+        ground.keyring,
+        ground.password_keyring,
+        has_schedule=ground.has_schedule,
+        has_webhook=ground.has_webhook,
+    )
     try:
         return [*findings, *check_traffic(url, here)]
     except BrokerUnavailable as away:

@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
-from postroom.settings import read_sessions
+from postroom.settings import read_on_outcome, read_sessions
 from postroom_broker.connection import read_urls
 from postroom_broker.presence import digests_of
+from postroom_contract.destination import Webhook, read_destination
 from postroom_contract.environment import Environment
 from postroom_contract.finding import Finding
 from postroom_contract.finding_codes import FindingCode
@@ -36,6 +37,8 @@ class Ground:
     password_keyring: Keyring | None = None
     sessions: Mapping[str, BasicEmailSessionDetails] = field(default_factory=dict)
     has_schedule: bool = False
+    # Whether ends are told to a webhook, unless a program says otherwise.
+    has_webhook: bool = False
     findings: list[Finding] = field(default_factory=list)
 
 
@@ -65,6 +68,7 @@ def survey(side: Side | None, session: str | None, variables: Mapping[str, str] 
         ground.findings.append(Finding(FindingCode.KEYS_MISSING))
     if has_password_keys:
         ground.password_keyring = read(lambda environment: environment.keyring("POSTROOM_PASSWORD_KEYS"))
+    ground.has_webhook = bool(read(_names_webhook))
     ground.has_schedule = _is_set("POSTROOM_SCHEDULE_FILE", variables)
     ground.findings += _judge_rings(ground, has_password_keys=has_password_keys)
     sessions = read(read_sessions, FindingCode.SESSIONS_FILE_WRONG)
@@ -76,6 +80,11 @@ def survey(side: Side | None, session: str | None, variables: Mapping[str, str] 
 
         read(lambda environment: read_schedule(environment, sessions or {}), FindingCode.SCHEDULE_FILE_WRONG)
     return ground
+
+
+def _names_webhook(environment: Environment) -> bool:
+    on_outcome = read_on_outcome(environment)
+    return on_outcome is not None and isinstance(read_destination(on_outcome), Webhook)
 
 
 def _judge_rings(ground: Ground, *, has_password_keys: bool) -> list[Finding]:

@@ -53,6 +53,15 @@ def test_worker_of_another_version() -> None:
     assert finding.facts == {"there": "2", "here": "1"}
 
 
+def test_worker_without_a_secret_for_webhooks() -> None:
+    """A matter of whoever has a webhook told; of an older worker nobody knows."""
+    bare = replace(WORKER, name="x@here", has_webhook_secret=False)
+
+    (_, finding) = check_workers([WORKER, bare], Here("1", has_webhook=True))
+    assert (finding.code, finding.about) == (FindingCode.WEBHOOK_SECRET_MISSING, "x@here")
+    assert codes(list(check_workers([bare], Here("1")))) == [FindingCode.WORKERS_ALIVE]
+
+
 def test_one_worker_of_two_with_other_keys() -> None:
     """It is named, with the ids of both rings and no digest."""
     other = Keyring.parse(generate_key("theirs"))
