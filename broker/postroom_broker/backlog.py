@@ -1,4 +1,4 @@
-"""What waits at the broker, counted from outside: queues, delayed, held and dead messages, and what workers hold.
+"""What waits at the broker, counted from outside: queues, delayed and held messages, dead letters, and what workers hold.
 
 Owns the one call that reads all of it at the same moment, by the server's clock. It opens nothing and changes nothing; what
 it finds is shown by the worker's metrics.

@@ -1,4 +1,4 @@
-"""The list of dead messages, as an operator works with it: look through it, put entries back into their queues, drop them.
+"""The list of dead letters, as an operator works with it: look through it, put entries back into their queues, drop them.
 
 Owns how entries are named and found, and that each is taken out once, whoever else tries. Why messages die is told by
 `death_reasons`, and how they are kept by `transport.envelope`. `postroom dead` calls it, with no keys: all stays sealed.
@@ -82,7 +82,7 @@ class DeadLetter:
 
 
 class DeadLetters:
-    """The dead messages of one broker."""
+    """The dead letters of one broker."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client

@@ -1,7 +1,7 @@
 """Why messages end in the list of dead ones, in a word for programs and in sentences for people.
 
 Owns the one table of reasons: the transport writes the word beside a message that it buries, `postroom dead` prints the
-sentences, and docs/commands.md repeats them. How a dead message is kept is `transport.envelope`'s business.
+sentences, and docs/commands.md repeats them. How a dead letter is kept is `transport.envelope`'s business.
 """
 
 from __future__ import annotations

@@ -20,5 +20,5 @@ WORKERS = "postroom.workers"
 # (hash of times by the entry's name, with an expiry).
 BEATS = "postroom.beats"
 BEAT_MARKS = "postroom.beats.marks"
-# JSON objects: a dead message with the reason of its death (list).
+# JSON objects: a dead letter with the reason of its death (list).
 DEAD = "postroom.dead"

@@ -222,7 +222,7 @@ EXPLANATIONS: Mapping[FindingCode, Explanation] = {
     FindingCode.REDIS_FULL: Explanation(
         _ERROR,
         "Redis' memory is full ({percent} % of maxmemory): nothing more can be queued.",
-        "Raise maxmemory, or find out what fills it; `postroom dead list` shows dead messages.",
+        "Raise maxmemory, or find out what fills it; `postroom dead list` shows dead letters.",
     ),
     FindingCode.REDIS_NEARLY_FULL: Explanation(
         _WARNING,

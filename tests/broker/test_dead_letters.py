@@ -1,4 +1,4 @@
-"""The list of dead messages on a real server: what is known of an entry, and that each is taken out once."""
+"""The list of dead letters on a real server: what is known of an entry, and that each is taken out once."""
 
 import json
 import threading
@@ -333,7 +333,7 @@ def test_redis_away_is_told_as_ours() -> None:
 
 
 def record_of(client: Any, letters: DeadLetters, **fields: str) -> Any:
-    """Have a dead message whose delivery the ledger knows, and a function that reads its record."""
+    """Have a dead letter whose delivery the ledger knows, and a function that reads its record."""
     bury(client, task_message(SealedDelivery("an-id", QUEUE_NORMAL, "v1.sealed")))
     client.hset(record_key("an-id"), mapping={"state": "held", **fields})
     client.expire(record_key("an-id"), 60)

@@ -1,7 +1,7 @@
 -- Counts what waits, and tells since when the message is due that each queue gives out next. It changes nothing.
 --
 -- KEYS     1 index of unacked (sorted set)  2 ids by the time they are due (sorted set)  3 ids that are held (sorted set)
---          4 dead messages (list)  then for each queue its list, and the list before it
+--          4 dead letters (list)  then for each queue its list, and the list before it
 -- ARGV     1 what the key of a delivery's record starts with
 -- Returns  {the server's time (s since 1970), messages that workers hold, delayed ones, when the first of these is due or
 --          empty, held ones, dead ones, then for each queue {how many wait, since when its next one is due or empty}}

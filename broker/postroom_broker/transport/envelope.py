@@ -154,7 +154,7 @@ def priority_of(text: str) -> int:
 
 
 def dead(text: str, *, reason: str, deliveries: int, queue: str) -> str:
-    """How a dead message is kept: the message as it was, and what is known of its end. `read_dead` reads it."""
+    """How a dead letter is kept: the message as it was, and what is known of its end. `read_dead` reads it."""
     died_at = datetime.now(UTC).isoformat(timespec="seconds")
     facts = {"reason": reason, "deliveries": deliveries, "queue": queue, "died_at": died_at}
     return json.dumps({**facts, "message": text})
@@ -179,7 +179,7 @@ def read_dead(entry: bytes) -> Dead:
 
 
 def revived(raw: bytes) -> str:
-    """A dead message that `read` can read, ready to be delivered again: its deliveries are counted anew.
+    """A dead letter that `read` can read, ready to be delivered again: its deliveries are counted anew.
 
     That it was delivered before stays written on it. One of those deliveries may have sent the mail, and the outcome has
     to say so; it is the count alone that makes a message dead.

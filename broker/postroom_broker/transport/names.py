@@ -27,7 +27,7 @@ class Names:
     # Ids by the time they are due (sorted set), and the messages by id (hash). No expiry: mail waits as long as it must.
     delayed: str
     delayed_messages: str
-    # A list of JSON objects: a dead message with the reason of its death. No expiry: an operator decides about them.
+    # A list of JSON objects: a dead letter with the reason of its death. No expiry: an operator decides about them.
     dead: str
     # Which queue hangs on which exchange (sets), `%s` being the exchange.
     bindings: str

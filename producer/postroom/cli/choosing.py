@@ -1,4 +1,4 @@
-"""Which dead messages a command is meant for: those with certain names, or all of a kind.
+"""Which dead letters a command is meant for: those with certain names, or all of a kind.
 
 Owns the arguments that say so, what is told of names that mean none or several, and the question before anything is
 dropped. What is done with the chosen ones is `dead`'s, how entries are found the broker's business.
@@ -92,8 +92,8 @@ def of_reason(letters: "Iterable[DeadLetter]", reason: str | None) -> "Iterable[
 
 
 def counted(count: int) -> str:
-    """So many dead messages, in words."""
-    return "1 dead message" if count == 1 else f"{count} dead messages"
+    """So many dead letters, in words."""
+    return "1 dead letter" if count == 1 else f"{count} dead letters"
 
 
 def _ask(count: int) -> None:

@@ -45,15 +45,15 @@ _IN_WORDS = {
 }
 
 
-@click.group(short_help="Look through dead messages; requeue or drop them.", help=HELP)
+@click.group(short_help="Look through dead letters; requeue or drop them.", help=HELP)
 def dead() -> None:
-    """Work with dead messages."""
+    """Work with dead letters."""
 
 
 @dead.command("list", short_help="Print a line for each, the newest first.")
 @reason_option
 def list_dead(reason: str | None) -> None:
-    """Print one line of JSON for each dead message, the newest first."""
+    """Print one line of JSON for each dead letter, the newest first."""
     counts: Counter[str] = Counter()
     with _dead_letters() as letters:
         for letter in of_reason(letters.scan(), reason):
@@ -66,7 +66,7 @@ def list_dead(reason: str | None) -> None:
 @dead.command(short_help="Tell all that is known of one, and what to do.")
 @click.argument("name", metavar="ID")
 def show(name: str) -> None:
-    """Print what is known of a dead message, why it died, and what to do about it.
+    """Print what is known of a dead letter, why it died, and what to do about it.
 
     One line of JSON for each entry of that name; the message itself stays sealed.
     """
@@ -76,13 +76,13 @@ def show(name: str) -> None:
         why = explain(letter.reason)
         print_line({**_told(letter), "explanation": why.what, "advice": why.advice})
     if not found:
-        raise CommandFailure(f"no dead message is called {name}", ExitCode.NOT_FOUND)
+        raise CommandFailure(f"no dead letter is called {name}", ExitCode.NOT_FOUND)
 
 
-@dead.command(short_help="Put dead messages back into their queues.")
+@dead.command(short_help="Put dead letters back into their queues.")
 @choice_options
 def requeue(names: tuple[str, ...], reason: str | None, *, is_all: bool) -> None:
-    """Put dead messages back into their queues, behind what waits there, with their deliveries counted anew.
+    """Put dead letters back into their queues, behind what waits there, with their deliveries counted anew.
 
     What no worker could read is left where it is, and the exit code is 65. Where an earlier delivery may have sent the
     mail, the outcome will say possible_duplicate.
@@ -93,11 +93,11 @@ def requeue(names: tuple[str, ...], reason: str | None, *, is_all: bool) -> None
     _end(results, choice)
 
 
-@dead.command(short_help="Remove dead messages for good.")
+@dead.command(short_help="Remove dead letters for good.")
 @choice_options
 @yes_option()
 def drop(names: tuple[str, ...], reason: str | None, *, is_all: bool, is_agreed: bool) -> None:
-    """Remove dead messages for good: their mail will never be sent.
+    """Remove dead letters for good: their mail will never be sent.
 
     At a terminal you are asked first; elsewhere --yes is needed.
     """
@@ -163,7 +163,7 @@ def _end(results: Counter[str], choice: Choice) -> NoReturn:
     """Sum up, and exit with the code of the worst that came of it."""
     results += choice.problems
     told = [f"{count} {_IN_WORDS[result]}" for result, count in results.items()]
-    click.echo(f"postroom: {', '.join(told) or 'there is no such dead message'}", err=True)
+    click.echo(f"postroom: {', '.join(told) or 'there is no such dead letter'}", err=True)
     if results["kept"] or results["ambiguous"]:
         raise SystemExit(ExitCode.BAD_INPUT)
     # Who wants all of them gone does not mind who has done it.

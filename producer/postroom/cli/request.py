@@ -9,7 +9,7 @@ from typing import Any
 
 from postroom.options import SendOptions
 from postroom_contract.error_codes import ErrorCode
-from postroom_contract.errors import ArgumentException
+from postroom_contract.errors import ArgumentException, PostroomError
 from postroom_contract.message import EmailMessage
 from postroom_contract.refusal import ContractModel
 from postroom_contract.session import BasicEmailSessionDetails
@@ -83,7 +83,18 @@ def read_request(text: bytes) -> DetailedRequest | NamedRequest:
         raise _refusal("Session", "conflict", "Give either Session, a name, or BasicEmailSessionDetails.")
     kind = NamedRequest if has_name else DetailedRequest
     # Through JSON once more, because only there does the contract read an attachment's content as base64.
-    return kind.accept_json(json.dumps(asked))
+    try:
+        return kind.accept_json(json.dumps(asked))
+    except PostroomError as refused:
+        raise (refused if has_details or has_name else _told_of_names(refused)) from None
+
+
+def _told_of_names(refused: PostroomError) -> PostroomError:
+    """The same error, whose first mistake is that there is no session: most who forget it want one that has a name."""
+    hint = "Or give Session, the name of one that POSTROOM_SESSIONS_FILE describes."
+    first, *others = refused.mistakes
+    mistakes = [{**first, "message": f"{first['message']} {hint}"}, *others]
+    return type(refused)(refused.error_code, {**refused.facts, "detail": hint, "mistakes": mistakes})
 
 
 def _json_object(text: bytes) -> dict[str, Any]:

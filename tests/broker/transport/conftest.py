@@ -95,7 +95,7 @@ class Bench:
         return sum(int(self.client.llen(key)) for key in keys)
 
     def dead(self) -> list[dict[str, Any]]:
-        """Return the dead messages."""
+        """Return the dead letters."""
         return [json.loads(entry) for entry in self.client.lrange("postroom.dead", 0, -1)]
 
     def __enter__(self) -> Self:

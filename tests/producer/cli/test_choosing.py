@@ -1,4 +1,4 @@
-"""Which dead messages are meant, and the question before they are dropped, at a real terminal."""
+"""Which dead letters are meant, and the question before they are dropped, at a real terminal."""
 
 import os
 import pty
@@ -68,7 +68,7 @@ def test_a_person_is_asked_and_says_yes(redis_url: str, client: Any) -> None:
     bury(client, "a", "b", "c")
     terminal = Terminal(redis_url, "drop", "a", "b")
 
-    assert "Drop 2 dead messages for good?" in terminal.question()
+    assert "Drop 2 dead letters for good?" in terminal.question()
     assert client.llen(DEAD_KEY) == 3
     assert terminal.answer("y") == 0
     assert client.llen(DEAD_KEY) == 1
@@ -80,7 +80,7 @@ def test_whatever_is_not_yes_drops_nothing(redis_url: str, client: Any, word: st
     bury(client, "a")
     terminal = Terminal(redis_url, "drop", "--all")
 
-    assert "Drop 1 dead message for good?" in terminal.question()
+    assert "Drop 1 dead letter for good?" in terminal.question()
     assert terminal.answer(word) == 130
     assert client.llen(DEAD_KEY) == 1
 

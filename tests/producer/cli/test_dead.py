@@ -1,4 +1,4 @@
-"""`postroom dead`: what is printed of dead messages, what is done with them, and the exit codes; all without keys."""
+"""`postroom dead`: what is printed of dead letters, what is done with them, and the exit codes; all without keys."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -71,7 +71,7 @@ def test_list_has_a_line_for_each_and_a_sum_for_people(dead: Dead, client: Any) 
 
     assert done.exit_code == 0
     assert [line["id"] for line in lines(done)] == [None, "b", "a"]
-    assert done.stderr == "postroom: 3 dead messages (2 too_many_deliveries, 1 unreadable)\n"
+    assert done.stderr == "postroom: 3 dead letters (2 too_many_deliveries, 1 unreadable)\n"
     assert "canary" not in done.output
 
 
@@ -131,7 +131,7 @@ def test_show_of_what_is_not_there(dead: Dead) -> None:
     done = dead("show", "a")
 
     assert (done.exit_code, done.stdout) == (16, "")
-    assert done.stderr == "postroom: no dead message is called a\n"
+    assert done.stderr == "postroom: no dead letter is called a\n"
 
 
 def test_show_prints_every_entry_of_an_id(dead: Dead, client: Any) -> None:

@@ -81,6 +81,17 @@ def test_both_halves_are_required(request_json: dict[str, Any], missing: str) ->
             read_request(json.dumps(asked).encode())
 
 
+def test_who_gives_no_session_hears_of_names(request_json: dict[str, Any]) -> None:
+    """Alone, and before the other mistakes."""
+    asked = {"EmailMessage": request_json["EmailMessage"]}
+    for wrong in (asked, {**asked, "EmailMessage": {}}):
+        with pytest.raises(PropertyNullException) as caught:
+            read_request(json.dumps(wrong).encode())
+
+        assert "Or give Session, the name of one that POSTROOM_SESSIONS_FILE describes." in caught.value.message
+        assert caught.value.mistakes[0]["property"] == "BasicEmailSessionDetails"
+
+
 def test_name_and_details_together_are_refused(request_json: dict[str, Any]) -> None:
     """Nobody has to guess which of the two was meant."""
     with pytest.raises(ArgumentException, match="either Session") as caught:

@@ -1,4 +1,4 @@
--- Takes one entry out of the list of dead messages and, if it is to be delivered again, puts its message at the end of a
+-- Takes one entry out of the list of dead letters and, if it is to be delivered again, puts its message at the end of a
 -- queue: in one step, and only if the entry is still there, so that two operators do it once. The record follows.
 --
 -- KEYS     1 the dead ones (list)  2 the queue of news (list)

@@ -1,7 +1,7 @@
 -- Writes down how attempts ended: the record, Celery's result, the acknowledgement, and what is to come, in one step each.
 --
 -- KEYS     1 unacked (hash)  2 its index (sorted set)  3 ids by the time they are due (sorted set)
---          4 delayed and held messages by id (hash)  5 ids that are held (sorted set)  6 dead messages (list)
+--          4 delayed and held messages by id (hash)  5 ids that are held (sorted set)  6 dead letters (list)
 --          7 the queue of news (list)  then for each delivery: its record (hash), its result (string)
 -- ARGV     1 for how long (s) an open record is kept, or an ended one whose message lies in its queue again
 --          2 for how long (s) any other ended one and a result are kept
