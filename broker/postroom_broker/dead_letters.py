@@ -21,7 +21,7 @@ from postroom_broker.script import Argument
 from postroom_broker.transport import envelope
 from postroom_contract.error_codes import ErrorCode
 from postroom_contract.errors import CancelledException, PostroomError, UnknownOutcomeException
-from postroom_contract.names import QUEUE_NEWS, RESULT_KEY
+from postroom_contract.names import QUEUE_NEWS, RESULT_KEY, TASK_TELL
 
 # How many entries one call reads: they pass through this process, and one may hold megabytes of attachments.
 PAGE = 32
@@ -36,7 +36,10 @@ class DeadLetter:
 
     # Names any entry, readable or not, for as long as it lies there. Entries that are the same to the byte share it.
     handle: str
-    id: str | None
+    # Of the delivery: whose message it is, or whose end it tells.
+    delivery_id: str | None
+    # Of the task, by which Redis knows what it may write beside it: of a delivery's message, the same.
+    task_id: str | None
     reason: str | None
     queue: str | None
     deliveries: int | None
@@ -62,7 +65,8 @@ class DeadLetter:
         told: dict[str, Any] = headers if isinstance(headers, dict) else {}
         return cls(
             handle=hashlib.sha256(entry).hexdigest()[:_HANDLE_LENGTH],
-            id=_as(str, told.get("id")),
+            delivery_id=_as(str, told.get("root_id" if told.get("task") == TASK_TELL else "id")),
+            task_id=_as(str, told.get("id")),
             reason=kept.reason,
             queue=kept.queue,
             deliveries=kept.deliveries,
@@ -110,7 +114,7 @@ class DeadLetters:
         """For each name the entries that have it, as their delivery's id or as their handle, the newest first."""
         found: dict[str, dict[str, DeadLetter]] = {name: {} for name in names}
         for letter in self.scan():
-            for name in {letter.id, letter.handle} & found.keys():
+            for name in {letter.delivery_id, letter.handle} & found.keys():
                 if name is not None:
                     found[name][letter.handle] = letter
         return {name: list(letters.values()) for name, letters in found.items()}
@@ -138,12 +142,12 @@ class DeadLetters:
 
     def _take_out(self, letter: DeadLetter, queue: str | None = None, message: str = "") -> bool:
         names = [keys.DEAD, QUEUE_NEWS]
-        if letter.id is not None:
-            names += [record_key(letter.id), RESULT_KEY.format(id=letter.id)]
+        if letter.task_id is not None:
+            names += [record_key(letter.task_id), RESULT_KEY.format(id=letter.task_id)]
         if queue is not None:
             names.append(queue)
-        results = [_dropped(letter.id or "", error) for error in (CancelledException, UnknownOutcomeException)]
-        codes = letter.id or "", int(ErrorCode.CANCELLED), int(ErrorCode.UNKNOWN_OUTCOME)
+        results = [_dropped(letter.task_id or "", error) for error in (CancelledException, UnknownOutcomeException)]
+        codes = letter.task_id or "", int(ErrorCode.CANCELLED), int(ErrorCode.UNKNOWN_OUTCOME)
         with translated(self._client):
             told: list[Argument] = [letter.entry, message, *results, OPEN_EXPIRY_S, ENDED_EXPIRY_S, *codes]
             return bool(LEAVE_DEAD(self._client, names, told))

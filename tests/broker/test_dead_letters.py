@@ -90,7 +90,7 @@ def test_all_that_is_known_in_the_clear_is_told(client: Any, letters: DeadLetter
     bury(client, text, DeathReason.UNREADABLE)
     letter = only(letters)
 
-    assert (letter.id, letter.task, letter.retries) == ("an-id", TASK_DELIVER, 0)
+    assert (letter.delivery_id, letter.task, letter.retries) == ("an-id", TASK_DELIVER, 0)
     assert (letter.reason, letter.queue, letter.deliveries) == ("unreadable", QUEUE_NORMAL, 1)
     assert letter.died_at is not None
     assert datetime.fromisoformat(letter.died_at).tzinfo is not None
@@ -155,7 +155,7 @@ def test_two_operators_at_once_do_it_once(
         letters = operator()
         seen = list(letters.scan())
         start.wait(30)
-        mine += [str(letter.id) for letter in seen if getattr(letters, deed)(letter)]
+        mine += [str(letter.delivery_id) for letter in seen if getattr(letters, deed)(letter)]
 
     operators = [threading.Thread(target=work, args=pair) for pair in zip(deeds, done, strict=True)]
     for each in operators:
@@ -173,7 +173,7 @@ def test_a_long_list_is_read_in_pages(client: Any, letters: DeadLetters) -> None
     """Ten thousand entries: all come, the newest first, and no call asks for more than a page."""
     names = fill(client, MANY)
     client.config_resetstat()
-    seen = [letter.id for letter in letters.scan()]
+    seen = [letter.delivery_id for letter in letters.scan()]
 
     assert seen == names[::-1]
     assert client.info("commandstats")["cmdstat_lrange"]["calls"] == -(-MANY // PAGE)
@@ -204,12 +204,12 @@ def test_nobody_is_left_out_while_others_take_some(client: Any, letters: DeadLet
     names = fill(client, 5 * PAGE)
     seen = []
     for number, letter in enumerate(letters.scan()):
-        seen.append(letter.id)
+        seen.append(letter.delivery_id)
         if number % PAGE == 0:
             client.lpop(DEAD_KEY, 3)
             client.rpop(DEAD_KEY, 2)
         client.rpush(DEAD_KEY, envelope.dead(message("new"), reason="rejected", deliveries=1, queue="q"))
-    still_there = {letter.id for letter in letters.scan()} & set(names)
+    still_there = {letter.delivery_id for letter in letters.scan()} & set(names)
 
     assert still_there
     assert still_there <= set(seen)
@@ -222,7 +222,7 @@ def test_what_cannot_be_read_has_a_handle_and_can_be_dropped(client: Any, letter
     handle = only(letters).handle
     (letter,) = letters.find([handle])[handle]
 
-    assert (letter.id, letter.task, letter.reason, letter.size) == (None, None, "unreadable", len(raw))
+    assert (letter.delivery_id, letter.task, letter.reason, letter.size) == (None, None, "unreadable", len(raw))
     assert not letter.can_be_requeued
     with pytest.raises(envelope.UnreadableMessage):
         letters.requeue(letter)
@@ -337,7 +337,7 @@ def record_of(client: Any, letters: DeadLetters, **fields: str) -> Any:
     bury(client, task_message(SealedDelivery("an-id", QUEUE_NORMAL, "v1.sealed")))
     client.hset(record_key("an-id"), mapping={"state": "held", **fields})
     client.expire(record_key("an-id"), 60)
-    assert only(letters).id == "an-id"
+    assert only(letters).delivery_id == "an-id"
     return lambda *names: client.hmget(record_key("an-id"), *names)
 
 

@@ -30,7 +30,7 @@ def test_it_can_be_told_again_from_the_beginning(redis_url: str) -> None:
     with connect(redis_url) as client:
         letters = DeadLetters(client)
         [letter] = letters.scan()
-        assert (letter.id, letter.reason, letter.retries) == (NEWS.task_id, "untold", 0)
+        assert (letter.delivery_id, letter.reason, letter.retries) == (NEWS.id, "untold", 0)
         assert letters.requeue(letter)
         message = json.loads(client.rpop(QUEUE_NEWS) or b"{}")
 

@@ -122,10 +122,10 @@ def test_a_receiver_that_is_gone_leaves_a_dead_letter(shop: Post, server: SmtpSe
     """Nothing is lost: requeued, it is told when the receiver is back."""
     receiver.script = lambda number: 410 if number == 1 else 204
     with shop.worker(), shop.mailer() as mailer, connect(shop.redis_url) as client:
-        mailer.send(a_message(), session(shop, server))
+        sent = mailer.send(a_message(), session(shop, server))
         wait_until(lambda: client.llen(keys.DEAD) == 1, TIMEOUT_S, "a dead letter")
         letters = DeadLetters(client)
-        [letter] = letters.scan()
+        [letter] = letters.find([sent.id])[sent.id]
         assert (letter.reason, letter.task, letter.queue) == ("untold", "postroom.tell", QUEUE_NEWS)
         assert letters.requeue(letter)
         receiver.wait_for(2)

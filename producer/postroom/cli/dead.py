@@ -130,7 +130,7 @@ def _dead_letters() -> "Iterator[DeadLetters]":
 def _told(letter: "DeadLetter") -> dict[str, Any]:
     """An entry as JSON, without what is sealed in it."""
     return {
-        "id": letter.id,
+        "id": letter.delivery_id,
         "handle": letter.handle,
         "reason": letter.reason,
         "queue": letter.queue,
@@ -155,7 +155,7 @@ def _decide(chosen: "Iterable[DeadLetter]", act: "Callable[[DeadLetter], str]") 
     for letter in chosen:
         result = act(letter)
         results[result] += 1
-        print_line({"id": letter.id, "handle": letter.handle, "result": result})
+        print_line({"id": letter.delivery_id, "handle": letter.handle, "result": result})
     return results
 
 
