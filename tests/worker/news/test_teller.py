@@ -33,14 +33,15 @@ class Clock:
 
 @dataclass
 class Scene:
-    """A teller with one slot for calls, whose time a test makes pass."""
+    """A teller, with one slot for calls if nothing else is said, whose time a test makes pass."""
 
     clock: Clock = field(default_factory=Clock)
+    slots: int = 5
 
     def __post_init__(self) -> None:
         webhooks = WebhookCaller(WebhookSecrets.parse(generate_secret()))
         tasks = HostTasks(f"redis://127.0.0.1:{free_port()}/0")
-        self.teller = Teller(webhooks, tasks, slots=5, clock=self.clock, random=lambda: 0.5)
+        self.teller = Teller(webhooks, tasks, self.slots, clock=self.clock, random=lambda: 0.5)
 
     async def reason(self, url: str) -> str | None:
         """Why a call was in vain, or put off."""
@@ -99,6 +100,26 @@ def test_calls_take_a_part_of_the_slots_only() -> None:
     with Receiver() as receiver:
         receiver.may_answer.clear()
         assert asyncio.run(story(receiver)) == "busy"
+
+
+def test_a_place_that_is_slow_leaves_calls_to_others() -> None:
+    """Of eight calls it gets six, and gets them again when they are over."""
+
+    async def story(slow: Receiver, well: Receiver) -> list[str | None]:
+        scene = Scene(slots=40)
+        calls = [asyncio.create_task(scene.reason(slow.url)) for _ in range(6)]
+        await wait_until_async(lambda: len(slow.requests) == 6, 20)
+        told = [await scene.reason(slow.url), await scene.reason(well.url)]
+        slow.may_answer.set()
+        told += [*await asyncio.gather(*calls), await scene.reason(slow.url)]
+        await scene.teller.aclose()
+        return told
+
+    with Receiver() as slow, Receiver() as well:
+        slow.may_answer.clear()
+        told = asyncio.run(story(slow, well))
+
+    assert told == ["busy", *[None] * 8]
 
 
 @pytest.mark.timeout(60)

@@ -1,12 +1,14 @@
 """The steps of telling news: whose turn it is, the call, and what is learned of the place.
 
-Owns how many calls are under way at once, and that a place where the last call was in vain is left alone for a while. Both keep
-a host that is slow or away from taking the slots in which mail is sent; what is put off for it is not charged.
+Owns how many calls are under way at once, of one place and in all, and that a place where the last call was in vain is left
+alone for a while. So a host that is slow or away takes neither the slots in which mail is sent nor those in which others are
+told; what is put off for it is not charged.
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import random as any_number
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 # Of one process's slots this part at the most may be taken by calls, and never more than so many: calls are short.
 SHARE = 5
 MOST_CALLS = 20
+# Of the calls this part is kept from any one place: where that is slow, others are told all the same.
+KEPT_FOR_OTHERS = 4
 # How long a place is left alone after one vain call, doubled with each further one.
 FIRST_REST_S = 5.0
 MOST_REST_S = 600.0
@@ -61,7 +65,8 @@ class Teller:
         self._webhooks = webhooks
         self._host_tasks = host_tasks
         self._most_calls = max(1, min(MOST_CALLS, slots // SHARE))
-        self._calls = 0
+        self._most_of_a_place = max(1, self._most_calls - max(1, self._most_calls // KEPT_FOR_OTHERS))
+        self._calls: Counter[str] = Counter()
         self._rests: dict[str, _Rest] = {}
         self._clock = clock
         self._random = random
@@ -73,13 +78,14 @@ class Teller:
         if rest is not None and (left_s := rest.until - self._clock()) > 0:
             # Spread over twice the time, so that not all of them come when it is over.
             return self._put_off("resting", left_s * (1 + self._random()))
-        if self._calls >= self._most_calls:
+        if self._calls.total() >= self._most_calls or self._calls[place] >= self._most_of_a_place:
             return self._put_off("busy", BUSY_WAIT_S * (1 + self._random()))
-        self._calls += 1
+        self._calls[place] += 1
         try:
             answer = await self._call(news, destination)
         finally:
-            self._calls -= 1
+            self._calls[place] -= 1
+            self._calls += Counter()  # forgets the places that are not called now
         self._learn(place, answer)
         return answer
 
