@@ -41,7 +41,7 @@ class Environment:
                 if not value:
                     self.mistakes.append(f"{name}_FILE names an empty file")
             except (OSError, UnicodeDecodeError) as unreadable:
-                self.mistakes.append(f"{name}_FILE cannot be read ({type(unreadable).__name__})")
+                self.mistakes.append(unreadable_file(f"{name}_FILE", path, unreadable))
         return value or default
 
     def number(self, name: str, default: float, *, least: float, most: float) -> float:
@@ -70,7 +70,10 @@ class Environment:
         text = self.text(name)
         if not text:
             if len(self.mistakes) == told:
-                self.mistakes.append(f"{name} (or {name}_FILE) is not set; `postroom keygen` prints a key for it")
+                self.mistakes.append(
+                    f"{name} (or {name}_FILE) is not set: give this program the ring that the workers have; `postroom "
+                    "keygen` prints the first key of a new one"
+                )
             return None
         return self.checked(lambda: Keyring.parse(text), name)
 
@@ -95,7 +98,13 @@ class Environment:
             raise SettingsException(ErrorCode.BAD_SETTINGS, facts)
         # Not refused: other programs may have variables of such names, and what is set may have its default anyway.
         for slip in told:
-            warnings.warn(slip, stacklevel=3)
+            # By this line, so that a program that reads its settings in several places is told once.
+            warnings.warn(slip, stacklevel=1)
+
+
+def unreadable_file(name: str, path: str, error: Exception) -> str:
+    """What is told of a file that a setting names and that cannot be read."""
+    return f"{name} names {path}, which cannot be read ({type(error).__name__})"
 
 
 def read_keyring(name: str, variables: Mapping[str, str] | None = None) -> Keyring:

@@ -137,7 +137,9 @@ HINTS = {
     "auth_temporary": "The server cannot check logins at the moment.",
     "password_unreadable": "The encrypted password cannot be opened: it is bound to another host, port, TLS mode or user"
     " name, or its key is not in POSTROOM_PASSWORD_KEYS. `postroom encrypt` makes one for this server and user.",
-    "outside_roots": "It lies outside POSTROOM_ATTACHMENT_ROOTS of the worker.",
+    "outside_roots": (
+        "It lies outside POSTROOM_ATTACHMENT_ROOTS of the worker. Attachment.read(path) reads it where it is sent from."
+    ),
     "no_roots": "The worker reads no paths until POSTROOM_ATTACHMENT_ROOTS names a folder; or use Attachment.read.",
     "is_folder": "It is a folder.",
     "not_regular": "It is not a regular file.",

@@ -62,6 +62,7 @@ class FindingCode(StrEnum):
 
     WORKERS_ALIVE = "workers_alive"
     WORKERS_NONE = "workers_none"
+    WORKERS_OF_ONE_NAME = "workers_of_one_name"
     WORKER_STUCK = "worker_stuck"
     WORKER_KEYS_DIFFER = "worker_keys_differ"
     WORKER_KEYS_LAG = "worker_keys_lag"
@@ -263,6 +264,11 @@ EXPLANATIONS: Mapping[FindingCode, Explanation] = {
         "No worker is alive: nothing is sent.",
         "Start `postroom worker` with this POSTROOM_BROKER_URL. Workers older than the doctor do not show.",
     ),
+    FindingCode.WORKERS_OF_ONE_NAME: Explanation(
+        _NOTE,
+        "{count} workers are called {about}.",
+        "All of them send, but Flower shows them as one: start each with a name of its own (`postroom worker --name`).",
+    ),
     FindingCode.WORKER_STUCK: Explanation(
         _ERROR,
         "Worker {about} lives, but the loop that sends its mail has stood still for {seconds} s.",
@@ -333,7 +339,7 @@ EXPLANATIONS: Mapping[FindingCode, Explanation] = {
     FindingCode.SMTP_UNCHECKED: Explanation(
         _NOTE,
         "The worker is not installed here, so no mail server was checked.",
-        "Run the doctor where the worker runs, or pip install 'postroom[worker]'.",
+        "Run the doctor where the worker runs, or pip install '.[worker]' in Postroom's folder.",
     ),
     FindingCode.SMTP_CHECK_FAILED: Explanation(
         _ERROR,
@@ -487,7 +493,9 @@ EXPLANATIONS: Mapping[FindingCode, Explanation] = {
         "Name a sender: --from shop@example.com.",
     ),
     FindingCode.RECORDS_UNCHECKED: Explanation(
-        _NOTE, "dnspython is not installed here, so no DNS records were checked.", "pip install 'postroom[worker]'"
+        _NOTE,
+        "dnspython is not installed here, so no DNS records were checked.",
+        "pip install '.[worker]' in Postroom's folder",
     ),
     FindingCode.RECORDS_UNANSWERED: Explanation(
         _WARNING, "No name server answered for {about}'s {record} record.", "Try again, or name one with --resolver."

@@ -6,6 +6,7 @@ models themselves say what is wrong with their own fields, through `refuse`. Inp
 
 from __future__ import annotations
 
+import difflib
 import re
 from typing import TYPE_CHECKING, Any, Self
 
@@ -34,8 +35,13 @@ _EXPECTED = {
     "bool_type": "true or false",
     "bool_parsing": "true or false",
     "tuple_type": "a list",
+    "model_type": "an object",
+    "model_attributes_type": "an object",
     "json_invalid": "valid JSON",
 }
+# The names of all models' properties, and how alike one must be to be what was meant: `Subjekt` is like `Subject`.
+_PROPERTIES: set[str] = set()
+_ALIKE = 0.75
 # A key that a caller made up may be an address or worse: only what looks like a property is named.
 _PROPERTY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 
@@ -77,6 +83,11 @@ class ContractModel(BaseModel):
 
     # pydantic then builds nested models without this constructor, so that one error lists the mistakes of all levels.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **options: Any) -> None:
+        super().__pydantic_init_subclass__(**options)
+        _PROPERTIES.update(map(to_pascal, cls.model_fields))
 
     def __str__(self) -> str:
         """Show what the repr shows: every model keeps personal data out of it."""
@@ -122,9 +133,17 @@ def _mistake(error: Mapping[str, Any]) -> dict[str, Any]:
         ends = [f"The {word} is {context[limit]}." for limit, word in _ENDS.items() if limit in context]
         return {"code": ErrorCode.OUT_OF_RANGE, "facts": {"property": where, "detail": " ".join(ends)}}
     reason = _REASONS.get(error["type"], "wrong_type")
-    expected = _EXPECTED.get(error["type"])
-    detail = {"detail": f"It should be {expected}."} if expected else {}
+    detail = {"detail": hint} if (hint := _hint(error)) else {}
     return {"code": ErrorCode.INVALID_ARGUMENT, "facts": {"property": where, "reason": reason, **detail}}
+
+
+def _hint(error: Mapping[str, Any]) -> str | None:
+    """What a value should have been, or which property was meant."""
+    if error["type"] != "extra_forbidden":
+        expected = _EXPECTED.get(error["type"])
+        return f"It should be {expected}." if expected else None
+    meant = difflib.get_close_matches(to_pascal(str(error["loc"][-1])), sorted(_PROPERTIES), n=1, cutoff=_ALIKE)
+    return f"There is no such property; {meant[0]} may be meant." if meant else None
 
 
 def _property(location: tuple[int | str, ...]) -> str:

@@ -7,6 +7,7 @@ broker's. One mailer serves a whole process, its threads, and what is forked fro
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Any, Protocol, Self, Unpack
 
 from postroom.options import SendOptions, check_key, check_names
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
     from postroom_contract.message import EmailMessage
     from postroom_contract.sealing import Keyring
+
+# A name that a program has put together may hold anything: only what looks like one is shown.
+_NAME = re.compile(r"[\w.-]{1,40}")
 
 
 class AnyMailer(Protocol):
@@ -195,15 +199,24 @@ def make_delivery(
     if isinstance(session, str):
         details = sessions.get(session)
         if details is None:
-            known = ", ".join(sorted(sessions)) or "none: set POSTROOM_SESSIONS_FILE"
-            detail = f"There is no session of that name (known: {known})."
-            facts = {"property": "Session", "reason": "unknown_value", "detail": detail}
-            raise ArgumentException(ErrorCode.INVALID_ARGUMENT, facts)
+            raise unknown_session(session, sessions)
     asked = {name: options.get(name) for name in ("on_unknown", "on_outcome", "send_at", "expires_at")}
     if options.get("receipt_id") is not None:
         asked["ReceiptId"] = options["receipt_id"]
     close_session = options.get("close_session") or False
     return Delivery.accept({"session": details, "message": message, "close_session": close_session, **asked})
+
+
+def unknown_session(name: str, sessions: Mapping[str, BasicEmailSessionDetails]) -> ArgumentException:
+    """The error that tells that no session has this name, and which ones there are."""
+    known = ", ".join(sorted(sessions)) or "none: set POSTROOM_SESSIONS_FILE"
+    shown = f" {name!r}" if _NAME.fullmatch(name) else " of that name"
+    facts = {
+        "property": "Session",
+        "reason": "unknown_value",
+        "detail": f"There is no session{shown} (known: {known}).",
+    }
+    return ArgumentException(ErrorCode.INVALID_ARGUMENT, facts)
 
 
 def identify(delivery: Delivery, key: str | None, keyring: Keyring) -> Identity:

@@ -100,7 +100,8 @@ class Receipt:
             if state is State.NOT_FOUND:
                 raise TimeoutError(f"there is no trace of delivery {self.id}; outcomes are kept for a day")
             why = "its outcome is not kept any more" if state in OUTCOMES else "not decided yet"
-            raise TimeoutError(f"delivery {self.id} is {state} and {why}")
+            hint = "; is a worker running? `postroom doctor` tells" if state is State.QUEUED else ""
+            raise TimeoutError(f"delivery {self.id} is {state} and {why}{hint}")
         return self._read(stored)
 
     def result(self, timeout: float | None = None) -> Outcome:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from postroom_broker.connection import read_urls
 from postroom_contract.destination import check_setting
-from postroom_contract.environment import Environment
+from postroom_contract.environment import Environment, unreadable_file
 from postroom_contract.errors import PostroomError
 from postroom_contract.session import BasicEmailSessionDetails
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 # The keys of a [sessions.<name>] table: the server's, and the credentials'.
 _SERVER_KEYS = ("host", "port", "use_ssl", "allow_cleartext")
 _CREDENTIALS_KEYS = ("username", "password", "domain", "anonymous")
+_SWITCHES = ("use_ssl", "allow_cleartext", "anonymous")
+_PLACE = re.compile(r"\b(?:ServerDetails|Credentials)\.([A-Za-z]+)")
 # A key that is none of them may be anything: only what looks like a slip is shown.
 _SLIP = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 
@@ -84,20 +86,21 @@ def read_sessions(environment: Environment) -> dict[str, BasicEmailSessionDetail
         environment.mistakes.append(f"POSTROOM_SESSIONS_FILE is not valid TOML{f' ({place[1]})' if place else ''}")
         return {}
     except (OSError, UnicodeDecodeError) as unreadable:
-        environment.mistakes.append(f"POSTROOM_SESSIONS_FILE cannot be read ({type(unreadable).__name__})")
+        environment.mistakes.append(unreadable_file("POSTROOM_SESSIONS_FILE", path, unreadable))
         return {}
     tables = document.get("sessions")
     if document.keys() != {"sessions"} or not isinstance(tables, dict):
-        environment.mistakes.append("POSTROOM_SESSIONS_FILE holds something else than tables [sessions.<name>]")
+        hint = next(_misplaced(document), "")
+        environment.mistakes.append(f"POSTROOM_SESSIONS_FILE holds something else than tables [sessions.<name>]{hint}")
         return {}
     sessions = {}
     for name, table in tables.items():
-        environment.mistakes.extend(_unknown_keys(name, table))
+        told = list(_mistaken_keys(table))
         try:
             sessions[name] = BasicEmailSessionDetails.accept(_as_details(table))
         except PostroomError as wrong:
-            told = [f"session {name!r} in POSTROOM_SESSIONS_FILE: {mistake['message']}" for mistake in wrong.mistakes]
-            environment.mistakes.extend(told)
+            told += [_PLACE.sub(_as_key, str(mistake["message"])) for mistake in wrong.mistakes]
+        environment.mistakes.extend(f"session {name!r} in POSTROOM_SESSIONS_FILE: {mistake}" for mistake in told)
     return sessions
 
 
@@ -108,10 +111,28 @@ def _as_details(table: object) -> object:
     return {"server_details": server, "credentials": {k: v for k, v in table.items() if k in _CREDENTIALS_KEYS}}
 
 
-def _unknown_keys(name: str, table: object) -> Iterator[str]:
-    """What is told of keys that a session does not have, the names that the block's JSON has among them."""
+def _misplaced(document: Mapping[str, object]) -> Iterator[str]:
+    """What is told of tables that look like a session in another place: `[shop]` and `[session.shop]`."""
+    for key, table in document.items():
+        if key == "sessions" or not isinstance(table, dict) or not _SLIP.fullmatch(key):
+            continue
+        inner = next((name for name, value in table.items() if isinstance(value, dict) and _SLIP.fullmatch(name)), None)
+        there = key if inner is None else f"{key}.{inner}"
+        yield f": write [sessions.{inner or key}] for [{there}]"
+
+
+def _mistaken_keys(table: object) -> Iterator[str]:
+    """What is told of keys that a session does not have, the block's names among them, and of words for yes and no."""
     known = (*_SERVER_KEYS, *_CREDENTIALS_KEYS)
-    for key in table if isinstance(table, dict) else ():
+    for key, value in table.items() if isinstance(table, dict) else ():
         if key not in known:
             shown = repr(key) if _SLIP.fullmatch(key) else "a key"
-            yield f"session {name!r} in POSTROOM_SESSIONS_FILE: {shown} is none of {', '.join(known)}"
+            yield f"{shown} is none of {', '.join(known)}"
+        elif key in _SWITCHES and not isinstance(value, bool):
+            # Models take "no" for false, as the block's JSON may have it; here it is a slip about TLS.
+            yield f"{key} is true or false, without quotes"
+
+
+def _as_key(place: re.Match[str]) -> str:
+    """The key of this file for a place in the block's JSON: `use_ssl` for `ServerDetails.UseSsl`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", place[1]).lower()

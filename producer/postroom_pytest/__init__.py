@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from postroom import BasicEmailSessionDetails
@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def postroom_sessions() -> Mapping[str, BasicEmailSessionDetails] | None:
-    """The named sessions that the outbox knows; a test suite may have a fixture of this name. None: every name will do."""
+def postroom_sessions() -> Iterable[str] | Mapping[str, BasicEmailSessionDetails] | None:
+    """The sessions that the outbox knows, by name; a test suite may have a fixture of this name. None: every name will do."""
     return None
 
 
 @pytest.fixture
-def postroom_outbox(postroom_sessions: Mapping[str, BasicEmailSessionDetails] | None) -> Iterator[OutboxMailer]:
+def postroom_outbox(
+    postroom_sessions: Iterable[str] | Mapping[str, BasicEmailSessionDetails] | None,
+) -> Iterator[OutboxMailer]:
     """An `OutboxMailer` that gets what the program under test sends, by whichever mailer, made before or meanwhile."""
     from postroom.testing.takeover import taken_over  # noqa: PLC0415 -- see above
 
@@ -38,7 +40,7 @@ def postroom_outbox(postroom_sessions: Mapping[str, BasicEmailSessionDetails] | 
 @pytest.fixture(scope="session")
 def postroom_certificates(tmp_path_factory: pytest.TempPathFactory) -> CertificateKit:
     """A certificate authority for the run; its `ca_file` is what clients trust."""
-    pytest.importorskip("trustme", reason="needs trustme: pip install 'postroom[testing]'")
+    pytest.importorskip("trustme", reason="needs trustme: pip install '.[testing]' in Postroom's folder")
     from postroom.testing import CertificateKit  # noqa: PLC0415 -- see above
 
     return CertificateKit(tmp_path_factory.mktemp("postroom-certificates"))

@@ -8,6 +8,10 @@ from postroom_contract.environment import Environment, read_keyring
 from postroom_contract.errors import SettingsException
 from postroom_contract.sealing import generate_key
 
+MISSING = (
+    "is not set: give this program the ring that the workers have; `postroom keygen` prints the first key of a new one"
+)
+
 
 def test_a_variable_its_default_and_its_file(tmp_path: Path) -> None:
     """The variable itself, else the content of the file without blanks around it, else the default."""
@@ -44,10 +48,10 @@ def test_files_that_cannot_be_used_are_mistakes(tmp_path: Path) -> None:
         environment.text(name)
 
     assert environment.mistakes == [
-        "MISSING_FILE cannot be read (FileNotFoundError)",
+        f"MISSING_FILE names {tmp_path / 'missing'}, which cannot be read (FileNotFoundError)",
         "EMPTY_FILE names an empty file",
-        "FOLDER_FILE cannot be read (IsADirectoryError)",
-        "BINARY_FILE cannot be read (UnicodeDecodeError)",
+        f"FOLDER_FILE names {tmp_path}, which cannot be read (IsADirectoryError)",
+        f"BINARY_FILE names {tmp_path / 'binary'}, which cannot be read (UnicodeDecodeError)",
         "BOTH and BOTH_FILE are both set; keep one",
     ]
 
@@ -104,9 +108,9 @@ def test_a_ring_is_read_from_a_variable_or_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("variables", "told"),
     [
-        ({}, "KEYS (or KEYS_FILE) is not set; `postroom keygen` prints a key for it"),
+        ({}, f"KEYS (or KEYS_FILE) {MISSING}"),
         ({"KEYS": "canary"}, "KEYS: key 1 is not of the form kid:base64; `postroom keygen` prints one"),
-        ({"KEYS_FILE": "no/such/file"}, "KEYS_FILE cannot be read (FileNotFoundError)"),
+        ({"KEYS_FILE": "no/such/file"}, "KEYS_FILE names no/such/file, which cannot be read (FileNotFoundError)"),
     ],
 )
 def test_a_ring_that_is_missing_or_malformed(variables: dict[str, str], told: str) -> None:
@@ -148,7 +152,7 @@ def test_a_slip_in_a_name_is_told_beside_the_mistake_that_it_made() -> None:
         environment.refuse_mistakes()
 
     assert [mistake["message"] for mistake in caught.value.mistakes] == [
-        "POSTROOM_KEYS (or POSTROOM_KEYS_FILE) is not set; `postroom keygen` prints a key for it",
+        f"POSTROOM_KEYS (or POSTROOM_KEYS_FILE) {MISSING}",
         "POSTROOM_KEY is no setting; POSTROOM_KEYS may be meant",
     ]
 

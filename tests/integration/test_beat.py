@@ -178,7 +178,7 @@ def test_wrong_settings_end_it_at_once(shop: Post) -> None:
         with BeatProcess(shop, shop.folder / command, command) as one:
             assert one._process.wait(TIMEOUT_S) == 78
         assert one.log.strip().endswith(
-            "The settings are wrong. POSTROOM_SCHEDULE_FILE cannot be read (FileNotFoundError)"
+            f"POSTROOM_SCHEDULE_FILE names {shop.folder / 'none.toml'}, which cannot be read (FileNotFoundError)"
         )
 
 

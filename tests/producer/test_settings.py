@@ -105,14 +105,19 @@ def test_named_sessions(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        (b"\xff", "POSTROOM_SESSIONS_FILE cannot be read (UnicodeDecodeError)"),
         ("[sessions.x\npassword = 'canary'", "POSTROOM_SESSIONS_FILE is not valid TOML (line 1, column 12)"),
         ("[sessions.x]\npassword = 'canary", "POSTROOM_SESSIONS_FILE is not valid TOML (end of document)"),
         ("[sessions.x]\npassword = canary", "POSTROOM_SESSIONS_FILE is not valid TOML (line 2, column 12)"),
         ("", "POSTROOM_SESSIONS_FILE holds something else than tables [sessions.<name>]"),
-        ("[session.x]\nhost = 'canary'", "POSTROOM_SESSIONS_FILE holds something else than tables [sessions.<name>]"),
+        (
+            "[session.x]\nhost = 'canary'",
+            "POSTROOM_SESSIONS_FILE holds something else than tables [sessions.<name>]: write [sessions.x] for [session.x]",
+        ),
         ("sessions = 'canary'", "POSTROOM_SESSIONS_FILE holds something else than tables [sessions.<name>]"),
-        (f"{SESSIONS}\n[other]", "POSTROOM_SESSIONS_FILE holds something else than tables [sessions.<name>]"),
+        (
+            f"{SESSIONS}\n[other]",
+            "POSTROOM_SESSIONS_FILE holds something else than tables [sessions.<name>]: write [sessions.other] for [other]",
+        ),
     ],
 )
 def test_a_sessions_file_that_is_none(tmp_path: Path, text: str | bytes, told: str) -> None:
@@ -121,10 +126,12 @@ def test_a_sessions_file_that_is_none(tmp_path: Path, text: str | bytes, told: s
 
 
 def test_a_missing_sessions_file(tmp_path: Path) -> None:
-    """A path that leads nowhere is told."""
+    """A path that leads nowhere is told, and one that leads to something else than text."""
     assert mistakes(tmp_path, POSTROOM_SESSIONS_FILE=str(tmp_path / "none")) == [
-        "POSTROOM_SESSIONS_FILE cannot be read (FileNotFoundError)"
+        f"POSTROOM_SESSIONS_FILE names {tmp_path / 'none'}, which cannot be read (FileNotFoundError)"
     ]
+    (told,) = mistakes(tmp_path, b"\xff")
+    assert told.endswith("sessions.toml, which cannot be read (UnicodeDecodeError)")
 
 
 def test_every_mistake_in_every_session_is_told(tmp_path: Path) -> None:
@@ -147,12 +154,12 @@ def test_every_mistake_in_every_session_is_told(tmp_path: Path) -> None:
     where = "in POSTROOM_SESSIONS_FILE: "
 
     assert told == [
-        f"session 'flat' {where}Input is not valid. It has the wrong type.",
-        f"session 'one' {where}ServerDetails.Host is required and is empty.",
-        f"session 'one' {where}ServerDetails.Port is out of range. The least is 1.",
-        f"session 'one' {where}Credentials.Password is not encrypted. It is not of the form that `postroom encrypt` prints.",
-        f"session 'two' {where}Credentials.Username is required and is null.",
-        f"session 'two' {where}Credentials.Password is required and is null.",
+        f"session 'flat' {where}Input is not valid. It should be an object.",
+        f"session 'one' {where}host is required and is empty.",
+        f"session 'one' {where}port is out of range. The least is 1.",
+        f"session 'one' {where}password is not encrypted. It is not of the form that `postroom encrypt` prints.",
+        f"session 'two' {where}username is required and is null.",
+        f"session 'two' {where}password is required and is null.",
     ]
 
 
@@ -177,6 +184,14 @@ def test_a_key_that_no_session_has_is_told_with_those_that_it_has(tmp_path: Path
     ]
 
 
+@pytest.mark.parametrize("value", ['"no"', '"false"', "0", '"banana"'])
+def test_words_for_yes_and_no_are_refused(tmp_path: Path, value: str) -> None:
+    """Whether TLS is used is no matter of guessing."""
+    told = mistakes(tmp_path, f'[sessions.x]\nhost = "h"\nport = 25\nanonymous = true\nuse_ssl = {value}\n')
+
+    assert told[0] == "session 'x' in POSTROOM_SESSIONS_FILE: use_ssl is true or false, without quotes"
+
+
 def test_every_wrong_setting_is_told_at_once(tmp_path: Path) -> None:
     """Keys, URLs and sessions in one list, laid out a line each, without a key or a password."""
     variables: dict[str, Any] = {
@@ -190,7 +205,7 @@ def test_every_wrong_setting_is_told_at_once(tmp_path: Path) -> None:
 
     lines = str(caught.value).splitlines()
     assert lines[0] == "4 mistakes:"
-    assert [line.partition(":")[0].partition(" cannot")[0] for line in lines[1:]] == [
+    assert [line.partition(":")[0].partition(" names")[0] for line in lines[1:]] == [
         "- POSTROOM_KEYS",
         "- POSTROOM_SESSIONS_FILE",
         "- POSTROOM_RESULT_URL",
@@ -205,7 +220,8 @@ def test_nothing_set_at_all() -> None:
         ProducerSettings.from_env({})
 
     assert str(caught.value) == (
-        "The settings are wrong. POSTROOM_KEYS (or POSTROOM_KEYS_FILE) is not set; `postroom keygen` prints a key for it"
+        "The settings are wrong. POSTROOM_KEYS (or POSTROOM_KEYS_FILE) is not set: give this program the ring that the workers "
+        "have; `postroom keygen` prints the first key of a new one"
     )
 
 

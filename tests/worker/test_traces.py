@@ -71,4 +71,4 @@ def test_what_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch, caplog: 
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
 
     assert traces.begin() is None
-    assert "pip install 'postroom[otel]'" in caplog.text
+    assert "pip install '.[otel]' in Postroom's folder" in caplog.text

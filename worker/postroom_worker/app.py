@@ -216,7 +216,7 @@ class ServeMetrics(bootsteps.StartStopStep):
 
 def refuse_start(wrong: SettingsException) -> NoReturn:
     """Say what is wrong with the settings, and end the program."""
-    print(f"postroom worker: {wrong}", file=sys.stderr)  # noqa: T201 -- logging is not set up yet
+    print(f"postroom: {wrong}", file=sys.stderr)  # noqa: T201 -- logging is not set up yet
     raise SystemExit(EXIT_BAD_SETTINGS) from None
 
 

@@ -99,7 +99,7 @@ def traces_from_env() -> Traces | None:
     if not _is_asked_for():
         return None
     if importlib.util.find_spec("opentelemetry") is None or importlib.util.find_spec("opentelemetry.exporter") is None:
-        logger.warning("Traces are asked for, and not installed: pip install 'postroom[otel]'")
+        logger.warning("Traces are asked for, and not installed: pip install '.[otel]' in Postroom's folder")
         return None
     from opentelemetry import trace  # noqa: PLC0415 -- only who asks for it
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415

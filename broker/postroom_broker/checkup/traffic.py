@@ -6,6 +6,7 @@ message that each queue gives out next. Called by the doctor when the server ans
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -80,6 +81,9 @@ def check_workers(workers: Sequence[Presence], here: Here) -> Iterator[Finding]:
         yield Finding(FindingCode.WORKERS_NONE)
         return
     yield Finding(FindingCode.WORKERS_ALIVE, "", {"count": len(workers)})
+    for name, count in Counter(worker.name for worker in workers).items():
+        if count > 1:
+            yield Finding(FindingCode.WORKERS_OF_ONE_NAME, name, {"count": count})
     for worker in workers:
         if worker.standstill_s > MOST_STANDSTILL_S:
             yield Finding(FindingCode.WORKER_STUCK, worker.name, {"seconds": worker.standstill_s})
@@ -104,12 +108,13 @@ def _beats(count: int, here: Here) -> Iterator[Finding]:
 def _rings(workers: Sequence[Presence], here: Here) -> Iterator[Finding]:
     if here.keyring is not None:
         ours = digests_of(here.keyring)
-        codes = {worker.name: _compare(ours, worker.key_digests) for worker in workers}
-        for worker in workers:
-            if (code := codes[worker.name]) is not FindingCode.WORKER_KEYS_EQUAL:
+        # Not by name: two workers may have the same.
+        codes = [_compare(ours, worker.key_digests) for worker in workers]
+        for worker, code in zip(workers, codes, strict=True):
+            if code is not FindingCode.WORKER_KEYS_EQUAL:
                 ids = {"here": ", ".join(here.keyring.ids), "there": ", ".join(worker.key_ids)}
                 yield Finding(code, worker.name, ids)
-        if set(codes.values()) == {FindingCode.WORKER_KEYS_EQUAL}:
+        if set(codes) == {FindingCode.WORKER_KEYS_EQUAL}:
             yield Finding(FindingCode.WORKER_KEYS_EQUAL)
     if here.password_keyring is not None:
         first = digests_of(here.password_keyring)[0]

@@ -21,6 +21,7 @@ class _Field:
     name: str
     least: int
     most: int
+    example: str = "5, 1-5, */2, 2-10/2"
     # What may stand for a number beside its first three letters: the first name means the least.
     names: tuple[str, ...] = ()
 
@@ -30,20 +31,30 @@ _MONTHS = (
     *("september", "october", "november", "december"),
 )
 _WEEKDAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
-_WEEKDAY = _Field("day of the week", 0, 6, _WEEKDAYS)
+_WEEKDAY = _Field("day of the week", 0, 6, "mon, mon-fri, 1-5", _WEEKDAYS)
 _FIELDS = (
     _Field("minute", 0, 59),
     _Field("hour", 0, 23),
     _Field("day of the month", 1, 31),
-    _Field("month", 1, 12, _MONTHS),
+    _Field("month", 1, 12, "jan, jun-aug, 6, */3", _MONTHS),
     _WEEKDAY,
 )
+# What crontab(5) also knows, and Celery does not.
+_NICKNAMES = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * sun",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
 # crontab(5) has Sunday as 0 and as 7, so that 5-7 is Friday to Sunday.
 _SUNDAY_TOO = "7"
 
 _PART = re.compile(r"(?:(?P<star>\*)|(?P<first>\w{1,9})(?:-(?P<last>\w{1,9}))?)(?:/(?P<step>\d{1,2}))?", re.ASCII)
 # What may be shown of a field: nothing longer or stranger is a crontab's.
-_SHOWABLE = re.compile(r"[\w*/-]{1,30}", re.ASCII)
+_SHOWABLE = re.compile(r"[\w*/#?-]{1,30}", re.ASCII)
 
 
 def read_line(line: str) -> tuple[frozenset[int], ...]:
@@ -53,19 +64,26 @@ def read_line(line: str) -> tuple[frozenset[int], ...]:
         NoCrontab: it cannot be read, or can be misread.
     """
     fields = line.lower().split()
+    if len(fields) == 1 and fields[0] in _NICKNAMES:
+        raise NoCrontab(f'write "{_NICKNAMES[fields[0]]}" for {fields[0]}')
     if len(fields) != len(_FIELDS):
         raise NoCrontab("it has five fields: minute, hour, day of the month, month, day of the week")
-    return tuple(
-        frozenset().union(*(_read_part(field, part) for part in text.split(",")))
-        for field, text in zip(_FIELDS, fields, strict=True)
-    )
+    allowed, complaints = [], []
+    for field, text in zip(_FIELDS, fields, strict=True):
+        try:
+            allowed.append(frozenset().union(*(_read_part(field, part) for part in text.split(","))))
+        except NoCrontab as wrong:
+            complaints.append(str(wrong))
+    if complaints:
+        raise NoCrontab("; ".join(complaints))
+    return tuple(allowed)
 
 
 def _read_part(field: _Field, part: str) -> frozenset[int]:
     about = f"the {field.name}" + (f" {part!r}" if _SHOWABLE.fullmatch(part) else "")
     found = _PART.fullmatch(part)
     if found is None:
-        raise NoCrontab(f"{about} cannot be read: write 5, 1-5, */2, 1-30/2, or several of them between commas")
+        raise NoCrontab(f"{about} cannot be read: write {field.example}, or several of them between commas")
     ends = [_number(field, end, about) for end in (found["first"], found["last"]) if end is not None]
     step = found["step"]
     if step is not None and not (1 <= int(step) <= field.most and (found["star"] or found["last"])):

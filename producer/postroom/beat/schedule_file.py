@@ -22,10 +22,10 @@ from postroom.beat.duration import read_duration
 from postroom.beat.entry import Entry
 from postroom.beat.slots import Interval, Rhythm
 from postroom.beat.template import mistakes_in
-from postroom.mailer import make_delivery
+from postroom.mailer import make_delivery, unknown_session
 from postroom.options import SendOptions
 from postroom.settings import read_sessions
-from postroom_contract.environment import Environment
+from postroom_contract.environment import Environment, unreadable_file
 from postroom_contract.error_codes import ErrorCode
 from postroom_contract.errors import PostroomError, SettingsException
 
@@ -49,6 +49,10 @@ _KEYS = ("name", "crontab", "days", "every", "timezone", "session", "message", "
 KNOWN = (*_KEYS, "expires_after", *_OPTIONS, "enabled")
 # Any point in time does to try an entry with; expiry is judged against the server's clock and not here.
 _TRIAL = datetime(2026, 1, 1, tzinfo=UTC)
+# And any rhythm, where the entry's own cannot be read.
+_SOME_RHYTHM = Interval(86400)
+# What may be shown of a zone's name.
+_ZONE = re.compile(r"[A-Za-z0-9/_+-]{1,40}")
 
 
 def entries_from_env(environment: Environment | None = None) -> list[Entry]:
@@ -66,7 +70,8 @@ def entries_from_env(environment: Environment | None = None) -> list[Entry]:
     entries = read_schedule(environment, sessions)
     environment.refuse_mistakes()
     if not any(entry.is_enabled for entry in entries):
-        detail = f"{SETTING} names no entry to send (docs/beat.md shows a file)"
+        lacking = "names no entry to send" if environment.text(SETTING) else "is not set"
+        detail = f"{SETTING} {lacking} (docs/beat.md shows a file)"
         raise SettingsException(ErrorCode.BAD_SETTINGS, {"detail": detail})
     return entries
 
@@ -84,7 +89,7 @@ def read_schedule(environment: Environment, sessions: Mapping[str, BasicEmailSes
         environment.mistakes.append(f"{SETTING} is not valid TOML{f' ({place[1]})' if place else ''}")
         return []
     except (OSError, UnicodeDecodeError) as unreadable:
-        environment.mistakes.append(f"{SETTING} cannot be read ({type(unreadable).__name__})")
+        environment.mistakes.append(unreadable_file(SETTING, path, unreadable))
         return []
     tables = _tables(document)
     if tables is None:
@@ -132,24 +137,24 @@ class Reading:
         expires_after = self._duration("expires_after", None, least=LEAST_INTERVAL)
         values = self._values()
         self.mistakes += self._general()
-        if self.mistakes or rhythm is None:
-            return None
-        assert catch_up is not None  # it has a default
+        is_whole = not self.mistakes
         entry = Entry(
-            name=self.name,
-            rhythm=rhythm,
+            name=self.name or "unnamed",
+            rhythm=rhythm or _SOME_RHYTHM,
             zone=zone,
             session=session,
             message=message,
             is_template=is_template,
             values=values,
-            catch_up=catch_up,
+            catch_up=catch_up or timedelta(0),
             expires_after=expires_after,
             options=_options(self.table),
             is_enabled=self.table.get("enabled", True),
         )
-        self.mistakes += self._trial(entry)
-        return None if self.mistakes else entry
+        if message and session:
+            # Also where something else is wrong: all of it is told at once.
+            self.mistakes += self._trial(entry)
+        return entry if is_whole and not self.mistakes else None
 
     def _general(self) -> Iterator[str]:
         if not self.name:
@@ -168,7 +173,8 @@ class Reading:
             return ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
             if available_timezones():
-                self.mistakes.append('timezone is no zone that this machine knows (write "Europe/Berlin")')
+                shown = f"{name!r} " if isinstance(name, str) and _ZONE.fullmatch(name) else ""
+                self.mistakes.append(f'timezone {shown}is no zone that this machine knows (write "Europe/Berlin")')
             else:
                 self.mistakes.append("timezone: this machine knows no zones but UTC; pip install tzdata")
             return UTC
@@ -250,12 +256,16 @@ class Reading:
         if slot is None:
             yield "crontab: no day is like that"
             return
+        is_known = entry.session in self.sessions
+        if not is_known:
+            yield str(unknown_session(entry.session, self.sessions))
         if entry.is_template and (wrong := list(mistakes_in(entry.message, entry.words(slot)))):
             yield from (f"template: {mistake}" for mistake in wrong)
             return
         try:
             message = entry.message_for(slot)
-            make_delivery(message, entry.session, self.sessions, entry.options_for(slot))
+            if is_known:
+                make_delivery(message, entry.session, self.sessions, entry.options_for(slot))
         except PostroomError as refused:
             mistakes = refused.mistakes or [{"message": str(refused)}]
             yield from (str(mistake["message"]) for mistake in mistakes)

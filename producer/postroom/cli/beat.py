@@ -51,7 +51,8 @@ def beat(shown: int | None, loglevel: str) -> None:
         return
     if importlib.util.find_spec("aiosmtplib") is None:
         raise CommandFailure(
-            "Celery's beat needs the worker's parts: pip install 'postroom[worker]'", ExitCode.BAD_SETTINGS
+            "Celery's beat needs the worker's parts: pip install '.[worker]' in Postroom's folder",
+            ExitCode.BAD_SETTINGS,
         )
     sys.stdout.flush()
     sys.stderr.flush()

@@ -30,9 +30,14 @@ HELP = """Show workers and deliveries in a browser, until told to stop.
 @click.option("-p", "--port", type=click.IntRange(0, 65535), default=5555, show_default=True, help="On which port.")
 def flower(address: str, port: int) -> None:
     """Run Flower."""
-    for module, package in {"flower": "flower", "aiosmtplib": "postroom[worker]"}.items():
-        if importlib.util.find_spec(module) is None:
-            raise CommandFailure(f"Flower is not installed here: pip install '{package}'", ExitCode.BAD_SETTINGS)
+    from postroom.testing.ports import is_free  # noqa: PLC0415 -- brings in servers, which `--help` can do without
+
+    if any(importlib.util.find_spec(module) is None for module in ("flower", "aiosmtplib")):
+        missing = "Flower is not installed here: pip install '.[flower]' in Postroom's folder"
+        raise CommandFailure(missing, ExitCode.BAD_SETTINGS)
+    if port and not is_free(port, address):
+        taken = f"port {port} is taken (`postroom dev` shows Flower there, too): name another with --port"
+        raise CommandFailure(taken, ExitCode.BAD_SETTINGS)
     sys.stdout.flush()
     sys.stderr.flush()
     options = ["-A", "postroom_worker", "flower", f"--address={address}", f"--port={port}"]

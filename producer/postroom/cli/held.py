@@ -52,11 +52,13 @@ def list_held(limit: int | None) -> None:
     """Print one line of JSON for each held message, the oldest first: {"id", "state", "held_at", "error"}."""
     from postroom.mailer import Mailer  # noqa: PLC0415 -- brings in redis, which `--help` can do without
 
+    count = 0
     with Mailer.from_env() as mailer:
-        for receipt, held_at in islice(mailer.held(), limit):
+        for count, (receipt, held_at) in enumerate(islice(mailer.held(), limit), 1):  # noqa: B007 -- told below
             why = receipt.why()
             told = {"id": receipt.id, "state": State.HELD.value, "held_at": held_at.isoformat()}
             print_line({**told, "error": None if why is None else why.as_dict()})
+    click.echo(f"postroom: {count} held message{'' if count == 1 else 's'}", err=True)
 
 
 @held.command(short_help="Send held messages again after all.", help=SEND_HELP)

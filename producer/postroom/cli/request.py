@@ -81,6 +81,8 @@ def read_request(text: bytes) -> DetailedRequest | NamedRequest:
     has_name = _drop_null(asked, "Session", "session")
     if has_details and has_name:
         raise _refusal("Session", "conflict", "Give either Session, a name, or BasicEmailSessionDetails.")
+    if strays := _strays(asked):
+        raise _refusal("Input", "wrong_type", f'{" and ".join(strays)} belong inside "EmailMessage": {{...}}.')
     kind = NamedRequest if has_name else DetailedRequest
     # Through JSON once more, because only there does the contract read an attachment's content as base64.
     try:
@@ -108,6 +110,13 @@ def _json_object(text: bytes) -> dict[str, Any]:
     if not isinstance(asked, dict):
         raise _refusal("Input", "wrong_type", "It is JSON, but not an object with EmailMessage in it.")
     return asked
+
+
+def _strays(asked: dict[str, Any]) -> list[str]:
+    """The message's own properties, where there is no message that they could be in."""
+    if "EmailMessage" in asked or "email_message" in asked:
+        return []
+    return [name for name in ("To", "From", "Subject", "Body") if name in asked or name.lower() in asked]
 
 
 def _drop_null(asked: dict[str, Any], *names: str) -> bool:

@@ -37,7 +37,9 @@ HELP = """Send what is queued, until told to stop.
 def worker(concurrency: int | None, name: str | None, loglevel: str | None) -> None:
     """Run a worker."""
     if importlib.util.find_spec("aiosmtplib") is None:
-        raise CommandFailure("the worker is not installed here: pip install 'postroom[worker]'", ExitCode.BAD_SETTINGS)
+        raise CommandFailure(
+            "the worker is not installed here: pip install '.[worker]' in Postroom's folder", ExitCode.BAD_SETTINGS
+        )
     asked = {"--concurrency": concurrency, "--name": name, "--loglevel": loglevel}
     options = [f"{option}={value}" for option, value in asked.items() if value is not None]
     sys.stdout.flush()

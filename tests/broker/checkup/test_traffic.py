@@ -53,6 +53,18 @@ def test_worker_of_another_version() -> None:
     assert finding.facts == {"there": "2", "here": "1"}
 
 
+def test_two_workers_of_one_name_are_told_apart() -> None:
+    """One of them cannot open what is queued, and the other is not blamed for it, whichever comes first."""
+    other = Keyring.parse(generate_key("theirs"))
+    stranger = replace(WORKER, key_ids=other.ids, key_digests=digests_of(other))
+    for workers in ([WORKER, stranger], [stranger, WORKER]):
+        (_, shared, finding) = check_workers(workers, Here("1", RING))
+
+        assert (shared.code, shared.facts) == (FindingCode.WORKERS_OF_ONE_NAME, {"count": 2})
+        assert finding.code is FindingCode.WORKER_KEYS_DIFFER
+        assert finding.facts["there"] == "theirs"
+
+
 def test_worker_without_a_secret_for_webhooks() -> None:
     """A matter of whoever has a webhook told; of an older worker nobody knows."""
     bare = replace(WORKER, name="x@here", has_webhook_secret=False)

@@ -37,7 +37,13 @@ def test_days_of_the_week(field: str, expected: set[int]) -> None:
     ("line", "complaint"),
     [
         ("0 0 * *", "it has five fields"),
-        ("@daily", "it has five fields"),
+        ("@daily", 'write "0 0 \\* \\* \\*" for @daily'),
+        ("@reboot", "it has five fields"),
+        (
+            "61 25 * * monday-",
+            "the minute '61' is not within 0 to 59; the hour '25' .*; .*'monday-' cannot be read: write mon",
+        ),
+        ("0 0 * * mon#1", "the day of the week 'mon#1' cannot be read: write mon, mon-fri, 1-5"),
         ("0 1-5-9 * * *", "the hour '1-5-9' cannot be read"),
         ("0 1-5x * * *", "the hour '1-5x' is no number"),
         ("mon 7 * * *", "the minute 'mon' is no number"),

@@ -123,7 +123,7 @@ def test_a_message_may_stand_in_a_file_of_its_own(tmp_path: Path, *, wrap: bool)
         ("", "timezone = 5", "timezone is no zone"),
         ("", 'timezone = "../../etc/passwd"', "timezone is no zone"),
         ("session", "", "session is needed"),
-        ("session", 'session = "warehouse"', "There is no session of that name (known: shop)"),
+        ("session", 'session = "warehouse"', "There is no session 'warehouse' (known: shop)"),
         ("message", "", "give either message or template"),
         ("message", "message = 5", "message is a table"),
         ("message", 'message = "nowhere.json"', "cannot be read (FileNotFoundError)"),
@@ -174,6 +174,18 @@ def test_a_machine_without_zones_knows_utc(tmp_path: Path, monkeypatch: pytest.M
     ]
 
 
+def test_all_mistakes_of_one_entry_are_told_at_once(tmp_path: Path) -> None:
+    """Also those of its mail, whatever else is wrong."""
+    text = GOOD.replace('session = "shop"', 'session = "shpo"').replace("30 7 * * mon", "77 30 * * mon")
+    text = (
+        text.replace("message = ", "template = ").replace('Body = "', 'Body = "$weak ') + 'timezone = "Europe/Berln"\n'
+    )
+    told = " ".join(read(text, tmp_path)[1])
+
+    for mistake in ("'shpo'", "minute '77'", "hour '30'", "$weak", "'Europe/Berln'"):
+        assert mistake in told
+
+
 def test_all_mistakes_of_all_entries_are_told_at_once(tmp_path: Path) -> None:
     """And two entries of one name, of which only one would be sent."""
     _, told = read(GOOD + "catch_up = -1" + GOOD + 'enabled = 3\ntimezone = "x"', tmp_path)
@@ -199,7 +211,7 @@ def test_what_is_no_schedule_file(tmp_path: Path, text: str, complaint: str) -> 
 def test_without_a_file_or_entries_nothing_starts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A beat that sends nothing would look healthy."""
     monkeypatch.delenv("POSTROOM_SCHEDULE_FILE", raising=False)
-    with pytest.raises(SettingsException, match="names no entry"):
+    with pytest.raises(SettingsException, match="is not set"):
         entries_from_env()
     monkeypatch.setenv("POSTROOM_SCHEDULE_FILE", str(tmp_path / "none.toml"))
     with pytest.raises(SettingsException, match="cannot be read"):

@@ -81,7 +81,9 @@ def test_wrong_settings_end_the_program(
         make()
 
     assert ended.value.code == EXIT_BAD_SETTINGS
-    assert caplog.messages == ["The settings are wrong. POSTROOM_SCHEDULE_FILE cannot be read (FileNotFoundError)"]
+    missing = environment / "none"
+    told = f"The settings are wrong. POSTROOM_SCHEDULE_FILE names {missing}, which cannot be read (FileNotFoundError)"
+    assert caplog.messages == [told]
 
 
 def test_what_is_wrong_anywhere_is_told_at_once(

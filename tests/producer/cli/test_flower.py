@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from postroom.testing import free_port
+from postroom.testing import SilentListener, free_port
 from tests.producer.cli.conftest import Command
 from tests.support.waiting import wait_until
 
@@ -34,9 +34,19 @@ def test_flower_takes_over_the_process(redis_url: str, tmp_path: Path) -> None:
     assert log.read_text().count("log in as postroom with the password ") == 1
 
 
-@pytest.mark.parametrize(("missing", "package"), [("flower", "flower"), ("aiosmtplib", "postroom[worker]")])
+def test_a_port_that_is_taken_is_told_before_anything_else(command: Command) -> None:
+    """As beside `postroom dev`; no password is printed that nobody can use."""
+    with SilentListener() as other:
+        done = command("flower", "--port", str(other.port))
+
+    assert done.exit_code == 78
+    assert done.stderr.startswith(f"postroom: port {other.port} is taken (`postroom dev` shows Flower there, too)")
+    assert "password" not in done.stderr
+
+
+@pytest.mark.parametrize("missing", ["flower", "aiosmtplib"])
 def test_missing_parts_are_told_with_the_command_that_installs_them(
-    command: Command, monkeypatch: pytest.MonkeyPatch, missing: str, package: str
+    command: Command, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
     """Where only the application's side is installed, one line says what is lacking."""
     find_spec = importlib.util.find_spec
@@ -44,4 +54,4 @@ def test_missing_parts_are_told_with_the_command_that_installs_them(
     done = command("flower")
 
     assert done.exit_code == 78
-    assert done.stderr == f"postroom: Flower is not installed here: pip install '{package}'\n"
+    assert done.stderr == "postroom: Flower is not installed here: pip install '.[flower]' in Postroom's folder\n"

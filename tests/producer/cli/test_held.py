@@ -49,7 +49,7 @@ def test_list_prints_a_line_for_each_the_oldest_first(
     done = command("held", "list", POSTROOM_BROKER_URL=redis_url)
     told = lines(done.stdout)
 
-    assert (done.exit_code, done.stderr) == (0, "")
+    assert (done.exit_code, done.stderr) == (0, "postroom: 2 held messages\n")
     assert [(one["id"], one["state"], one["held_at"]) for one in told] == [
         (first, "held", "2027-01-15T08:00:00+00:00"),
         (second, "held", "2030-03-17T17:46:40+00:00"),

@@ -92,6 +92,14 @@ def test_who_gives_no_session_hears_of_names(request_json: dict[str, Any]) -> No
         assert caught.value.mistakes[0]["property"] == "BasicEmailSessionDetails"
 
 
+def test_a_message_that_is_not_in_its_place_is_told_in_one_sentence(request_json: dict[str, Any]) -> None:
+    """Not as a dozen properties that are unknown or missing."""
+    with pytest.raises(ArgumentException) as caught:
+        read_request(json.dumps({**request_json["EmailMessage"], "Session": "office"}).encode())
+
+    assert 'To and From and Subject and Body belong inside "EmailMessage": {...}.' in caught.value.message
+
+
 def test_name_and_details_together_are_refused(request_json: dict[str, Any]) -> None:
     """Nobody has to guess which of the two was meant."""
     with pytest.raises(ArgumentException, match="either Session") as caught:

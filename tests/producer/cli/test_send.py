@@ -224,7 +224,7 @@ def test_time_that_has_passed_means_now(command: Command, file: Path, redis_url:
         ({"OnUnknown": "retry"}, "OnUnknown is not valid. It is resend or hold."),
         ({"IdempotencyKey": ""}, "IdempotencyKey is not valid. A key is a text of 1 to 256 characters."),
         ({"ReceiptId": "17"}, "ReceiptId is not valid. A receipt's id is a UUID."),
-        ({"SendAtt": LATER}, "SendAtt is not valid. There is no such property."),
+        ({"SendAtt": LATER}, "SendAtt is not valid. There is no such property; SendAt may be meant."),
     ],
     ids=lambda value: str(value)[:40],
 )

@@ -43,7 +43,7 @@ def test_missing_worker_is_told_with_the_command_that_installs_it(
     done = command("worker")
 
     assert done.exit_code == 78
-    assert done.stderr == "postroom: the worker is not installed here: pip install 'postroom[worker]'\n"
+    assert done.stderr == "postroom: the worker is not installed here: pip install '.[worker]' in Postroom's folder\n"
 
 
 @pytest.mark.parametrize("options", [["-c", "0"], ["-c", "many"], ["-l", "loud"]])

@@ -44,7 +44,7 @@ def test_sessions_lead_to_the_inbox(tmp_path: Path) -> None:
     with Place.opened(tmp_path / ".postroom") as place:
         read = ProducerSettings.from_env(place.write_settings("redis://127.0.0.1:1/0", 1025, names))
 
-    assert set(read.sessions) == {"dev", *names}
+    assert set(read.sessions) == {"dev", "shop", *names}
     assert {session.server_details.port for session in read.sessions.values()} == {1025}
 
 
@@ -74,10 +74,12 @@ def test_one_development_at_a_time(tmp_path: Path) -> None:
 
 
 def test_a_broker_that_was_left_behind_keeps_a_second_one_out(tmp_path: Path) -> None:
-    """After `kill -9` of `postroom dev` its broker lives on, and writes."""
+    """After `kill -9` of `postroom dev` its broker lives on, and writes; it is named."""
     with Place.opened(tmp_path / ".postroom") as place:
+        os.pwrite(place.lock, b"999999999", 0)  # more than a process id can be
         held = subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE, pass_fds=[place.lock])
-    with pytest.raises(PlaceRefused, match="left running"), Place.opened(tmp_path / ".postroom"):
+    told = rf"was killed has left running: cat \({held.pid}\). End them first: kill {held.pid}"
+    with pytest.raises(PlaceRefused, match=told), Place.opened(tmp_path / ".postroom"):
         pytest.fail("the block must not run")
     held.communicate()
     with Place.opened(tmp_path / ".postroom"):
@@ -85,5 +87,8 @@ def test_a_broker_that_was_left_behind_keeps_a_second_one_out(tmp_path: Path) ->
 
 
 def test_exports_are_lines_for_a_shell() -> None:
-    """Quoted where that is needed."""
-    assert exports({"A": "plain", "B": "with space"}) == ["export A=plain", "export B='with space'"]
+    """Quoted where that is needed; what would contradict them is forgotten first."""
+    forget, *lines = exports({"A": "plain", "B": "with space"})
+
+    assert lines == ["export A=plain", "export B='with space'"]
+    assert forget.startswith("unset POSTROOM_BROKER_URL_FILE POSTROOM_KEYS ")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from postroom.testing import free_port
 from tests.support.post import ROOT
 from tests.support.waiting import wait_until
 
@@ -50,12 +51,12 @@ class Development:
         """What it printed."""
         return self.log.read_text(errors="replace")
 
-    def postroom(self, *arguments: str) -> dict[str, str]:
+    def postroom(self, *arguments: str, on_outcome: str | None = None) -> dict[str, str]:
         """Run a command with what it says to export."""
         exported = dict(re.findall(r"export (\w+)=(\S+)", self.said))
         ended = subprocess.run(
             [sys.executable, "-m", "postroom", *arguments],
-            input=json.dumps(MESSAGE),
+            input=json.dumps({**MESSAGE, "OnOutcome": on_outcome}),
             env=self.environment | exported,
             capture_output=True,
             text=True,
@@ -83,20 +84,20 @@ def development(folder: Path, **variables: str) -> Iterator[Development]:
         yield dev
         dev.process.send_signal(signal.SIGINT)
         assert dev.process.wait(TIMEOUT_S) == 130
-        assert processes_in(folder) == []
+        assert processes_in(folder) == {}
     finally:
         if dev.process.poll() is None:
             dev.process.kill()
             dev.process.wait()
 
 
-def processes_in(folder: Path) -> list[str]:
-    """Processes that run in a folder or below it."""
-    found = []
+def processes_in(folder: Path) -> dict[int, str]:
+    """Processes that run in a folder or below it, the command itself and what ended not among them."""
+    found = {}
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             if (entry / "cwd").readlink().is_relative_to(folder):
-                found.append((entry / "cmdline").read_text())
+                found[int(entry.name)] = (entry / "cmdline").read_text()
         except OSError:
             continue  # it has ended, or is somebody else's
     return found
@@ -123,15 +124,55 @@ def test_a_schedule_runs_too(tmp_path: Path) -> None:
         wait_until(dev.inbox, TIMEOUT_S, "mail from the beat")
 
 
-def test_a_program_that_ends_by_itself_ends_the_rest(tmp_path: Path) -> None:
-    """With the end of its log."""
+def test_a_schedule_that_is_wrong_is_told_before_anything_runs(tmp_path: Path) -> None:
+    """Not by a beat that ends a moment after all was said to be ready."""
     (tmp_path / "schedule.toml").write_text("[[schedule]]\nname = 5\n")
     dev = Development(tmp_path, POSTROOM_SCHEDULE_FILE=str(tmp_path / "schedule.toml"))
 
     assert dev.process.wait(TIMEOUT_S) == 78
-    assert "the beat has ended by itself (exit code 78)" in dev.said
     assert "name is needed" in dev.said
-    assert processes_in(tmp_path) == []
+    assert "inbox " not in dev.said
+    assert processes_in(tmp_path) == {}
+
+
+def test_a_program_that_ends_by_itself_ends_the_rest(tmp_path: Path) -> None:
+    """With the end of its log."""
+    dev = Development(tmp_path)
+    dev.wait()
+    [worker] = [pid for pid, command in processes_in(tmp_path).items() if "postroom_worker\0" in command]
+    os.kill(worker, signal.SIGKILL)
+
+    assert dev.process.wait(TIMEOUT_S) == 78
+    assert "the worker has ended by itself (exit code -9)" in dev.said
+    assert processes_in(tmp_path) == {}
+
+
+def test_what_a_killed_one_leaves_is_named(tmp_path: Path) -> None:
+    """All of it: a worker with old keys would open nothing that is queued, and put it among the dead letters."""
+    dev = Development(tmp_path)
+    dev.wait()
+    dev.process.kill()
+    dev.process.wait()
+    left = processes_in(tmp_path)
+    again = Development(tmp_path)
+    try:
+        assert again.process.wait(TIMEOUT_S) == 78
+        named = re.search(r"End them first: kill ([\d ]+)", again.said)
+        assert named is not None, again.said
+        assert {int(pid) for pid in named[1].split()} == set(left)
+        assert len(left) >= 2
+    finally:
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not processes_in(tmp_path), TIMEOUT_S, "them to be gone")
+
+
+def test_what_goes_wrong_is_told_in_a_line(tmp_path: Path) -> None:
+    """By id and code: a webhook that cannot be reached. It is signed, though nobody has set a secret."""
+    with development(tmp_path) as dev:
+        sent = dev.postroom("send", "-", on_outcome=f"http://127.0.0.1:{free_port()}/hook")
+        line = rf"^\d\d:\d\d:\d\d  news of delivery {sent['id']} is put_off: .*reason=ConnectError"
+        wait_until(lambda: re.search(line, dev.said, re.MULTILINE), TIMEOUT_S, "a line")
 
 
 def test_a_folder_that_cannot_be_used_is_told(tmp_path: Path) -> None:
@@ -146,11 +187,11 @@ def test_a_folder_that_cannot_be_used_is_told(tmp_path: Path) -> None:
 def test_a_programs_own_sessions_lead_to_the_inbox(tmp_path: Path) -> None:
     """A program is run as it is, its paths are relative, and no mail leaves; each arrival is told, without its content."""
     (tmp_path / "sessions.toml").write_text(
-        '[sessions.shop]\nhost = "smtp.example.com"\nport = 465\nanonymous = true\n'
+        '[sessions.warehouse]\nhost = "smtp.example.com"\nport = 465\nanonymous = true\n'
     )
     (tmp_path / "schedule.toml").write_text(
-        '[[schedule]]\nname = "x"\nevery = "1s"\nsession = "shop"\n'
-        'message = {To = "ann@example.com", From = "shop@example.com", Subject = "secret", Body = "b"}\n'
+        '[[schedule]]\nname = "x"\nevery = "1s"\nsession = "warehouse"\n'
+        'message = {To = "ann@example.com", From = "shop@example.com", Subject = "canary", Body = "b"}\n'
     )
     variables = {"POSTROOM_SESSIONS_FILE": "sessions.toml", "POSTROOM_SCHEDULE_FILE": "schedule.toml"}
     with development(tmp_path, **variables) as dev:
@@ -159,8 +200,8 @@ def test_a_programs_own_sessions_lead_to_the_inbox(tmp_path: Path) -> None:
             lambda: re.search(r"^\d\d:\d\d:\d\d  http://\S+/mail/1$", dev.said, re.MULTILINE), TIMEOUT_S, "a line"
         )
 
-    assert "secret" not in dev.said
-    assert "sessions shop lead to the inbox" in dev.said
+    assert "canary" not in dev.said
+    assert "sessions dev, shop, warehouse: all of them lead to the inbox" in dev.said
 
 
 def test_a_second_one_in_the_same_folder_is_refused(tmp_path: Path) -> None:
@@ -176,5 +217,5 @@ def test_a_second_one_in_the_same_folder_is_refused(tmp_path: Path) -> None:
             check=False,
         )
         assert second.returncode == 78
-        assert f"runs in .postroom already (process {dev.process.pid})" in second.stderr
+        assert f"runs in .postroom already (process {dev.process.pid}): use it (source .postroom/env)" in second.stderr
         assert dev.postroom("send", "-", "--wait", "30")["state"] == "sent"

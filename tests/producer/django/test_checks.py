@@ -42,7 +42,7 @@ def test_a_session_that_nobody_configured_is_told(outbox: OutboxMailer) -> None:
     """A slip in POSTROOM_SESSION does not wait for the first mail."""
     (mistake,) = told(POSTROOM_SESSION="offise")
 
-    assert "no session of that name (known: bulk, office)" in mistake
+    assert "no session 'offise' (known: bulk, office)" in mistake
 
 
 def test_a_clear_password_is_told(outbox: OutboxMailer) -> None:
@@ -68,7 +68,7 @@ def test_each_of_several_mailers_is_looked_at(outbox: OutboxMailer) -> None:
         "console": {"BACKEND": "django.core.mail.backends.console.EmailBackend"},
     }
 
-    assert ["no session of that name" in mistake for mistake in told(MAILERS=mailers)] == [True]
+    assert ["no session 'offise'" in mistake for mistake in told(MAILERS=mailers)] == [True]
 
 
 def test_the_check_is_registered(outbox: OutboxMailer) -> None:
