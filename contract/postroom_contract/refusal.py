@@ -142,7 +142,10 @@ def _hint(error: Mapping[str, Any]) -> str | None:
     if error["type"] != "extra_forbidden":
         expected = _EXPECTED.get(error["type"])
         return f"It should be {expected}." if expected else None
-    meant = difflib.get_close_matches(to_pascal(str(error["loc"][-1])), sorted(_PROPERTIES), n=1, cutoff=_ALIKE)
+    name = to_pascal(str(error["loc"][-1]))
+    if name in _PROPERTIES:
+        return "There is no such property here; it belongs elsewhere."
+    meant = difflib.get_close_matches(name, sorted(_PROPERTIES), n=1, cutoff=_ALIKE)
     return f"There is no such property; {meant[0]} may be meant." if meant else None
 
 

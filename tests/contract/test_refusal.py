@@ -79,6 +79,20 @@ def test_the_wrong_type_is_told_with_the_right_one() -> None:
     assert "It should be a list." in str(refused(inner={"some_text": "a"}, a_list=5))
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("SomeTekst", "There is no such property; SomeText may be meant."),
+        ("some_tekst", "There is no such property; SomeText may be meant."),
+        ("SomeText", "There is no such property here; it belongs elsewhere."),
+        ("Canary", "There is no such property."),
+    ],
+)
+def test_a_slip_in_a_name_is_told_with_what_may_be_meant(name: str, hint: str) -> None:
+    """By the names of all models' properties, for what stands in the wrong place is a slip, too."""
+    assert str(refused(inner={"some_text": "a"}, **{name: 1})).endswith(hint)
+
+
 def test_one_mistake_is_listed_too() -> None:
     """`mistakes` is complete whether it has one entry or more."""
     assert refused(inner=None).mistakes == [
