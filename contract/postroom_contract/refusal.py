@@ -87,7 +87,7 @@ class ContractModel(BaseModel):
     @classmethod
     def __pydantic_init_subclass__(cls, **options: Any) -> None:
         super().__pydantic_init_subclass__(**options)
-        _PROPERTIES.update(map(to_pascal, cls.model_fields))
+        _PROPERTIES.update(map(_as_the_block, cls.model_fields))
 
     def __str__(self) -> str:
         """Show what the repr shows: every model keeps personal data out of it."""
@@ -142,7 +142,7 @@ def _hint(error: Mapping[str, Any]) -> str | None:
     if error["type"] != "extra_forbidden":
         expected = _EXPECTED.get(error["type"])
         return f"It should be {expected}." if expected else None
-    name = to_pascal(str(error["loc"][-1]))
+    name = _as_the_block(str(error["loc"][-1]))
     if name in _PROPERTIES:
         return "There is no such property here; it belongs elsewhere."
     meant = difflib.get_close_matches(name, sorted(_PROPERTIES), n=1, cutoff=_ALIKE)
@@ -159,11 +159,16 @@ def _property(location: tuple[int | str, ...]) -> str:
             if not step.startswith(TAG):
                 break
         else:
-            name = step if step[:1].isupper() else to_pascal(step).rstrip("_")
+            name = _as_the_block(step)
             written += f".{name}" if written else name
             if name == "Headers":
                 break  # what follows is a header's own name: the same
     return written or "Input"
+
+
+def _as_the_block(name: str) -> str:
+    """A property's name in PascalCase, in whichever spelling it came."""
+    return name if name[:1].isupper() else to_pascal(name).rstrip("_")
 
 
 def _as_json(mistake: Mapping[str, Any]) -> Facts:
