@@ -101,6 +101,6 @@ def test_a_worker_whose_metrics_port_is_taken_does_not_start(command: tuple[str,
         ended = start(command, {**keys, "POSTROOM_BROKER_URL": BROKER, "POSTROOM_METRICS_PORT": str(port)})
 
     assert ended.returncode == EXIT_BAD_SETTINGS, ended
-    (line,) = [line for line in ended.stderr.splitlines() if line.startswith("postroom worker:")]
+    (line,) = [line for line in ended.stderr.splitlines() if line.startswith("postroom: ")]
     assert f"metrics cannot be shown at 127.0.0.1 port {port}" in line
     assert "Traceback" not in ended.stderr
