@@ -41,7 +41,8 @@ class Environment:
                 if not value:
                     self.mistakes.append(f"{name}_FILE names an empty file")
             except (OSError, UnicodeDecodeError) as unreadable:
-                self.mistakes.append(unreadable_file(f"{name}_FILE", path, unreadable))
+                # Not which: a key that was set in the place of a path would be shown.
+                self.mistakes.append(f"{name}_FILE cannot be read ({type(unreadable).__name__})")
         return value or default
 
     def number(self, name: str, default: float, *, least: float, most: float) -> float:
@@ -103,7 +104,7 @@ class Environment:
 
 
 def unreadable_file(name: str, path: str, error: Exception) -> str:
-    """What is told of a file that a setting names and that cannot be read."""
+    """What is told of a file that a setting names and that cannot be read; for settings that are no secret's twins."""
     return f"{name} names {path}, which cannot be read ({type(error).__name__})"
 
 
